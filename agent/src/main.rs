@@ -1,0 +1,2 @@
+//! The daemon on each device.
+fn main() {}

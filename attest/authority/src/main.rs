@@ -1,0 +1,2 @@
+//! The verifier and certification authority of a fleet.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What the three programs do alike: command line, configuration, errors, logs, readiness, HTTP.

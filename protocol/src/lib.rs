@@ -1,0 +1,1 @@
+//! What both ends of a round must agree on, and the two state machines that run it.

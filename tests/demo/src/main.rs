@@ -1,0 +1,2 @@
+//! The demonstration: a fleet of twelve devices on one machine.
+fn main() {}

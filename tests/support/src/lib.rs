@@ -1,0 +1,1 @@
+//! Guards and doubles for tests: a software TPM per test, processes that end with the test.
