@@ -1,0 +1,45 @@
+#!/bin/sh
+# What a build and its tests need from Debian, and a Rust new enough for rust-toolchain.toml.
+# Installs what is missing as root or through `sudo -n`; otherwise prints the one line to run (exit 4).
+set -eu
+
+# command or pkg-config module : Debian package
+needs='cc:gcc pkg-config:pkg-config swtpm:swtpm swtpm_setup:swtpm-tools openssl:openssl tss2-esys.pc:libtss2-dev systemd-analyze:systemd'
+
+present() {
+    case "$1" in
+    *.pc) pkg-config --exists "${1%.pc}" 2>/dev/null ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+    esac
+}
+
+missing() {
+    for need in $needs; do
+        present "${need%%:*}" || printf '%s ' "${need#*:}"
+    done
+}
+
+packages=$(missing)
+if [ -n "$packages" ]; then
+    install="apt-get install --yes --no-install-recommends $packages"
+    if [ "$(id -u)" = 0 ]; then as=''; elif sudo -n true 2>/dev/null; then as='sudo -n'; else
+        echo "error: Debian packages are missing: $packages. Try: sudo $install" >&2
+        exit 4
+    fi
+    echo "installing: $packages" >&2
+    $as apt-get update -qq >&2 || true
+    # shellcheck disable=SC2086
+    $as env DEBIAN_FRONTEND=noninteractive $install >&2
+    packages=$(missing)
+    if [ -n "$packages" ]; then
+        echo "error: still missing after the installation: $packages. Try: sudo $install" >&2
+        exit 4
+    fi
+fi
+
+wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+if ! found=$(rustc --version 2>/dev/null | cut -d' ' -f2) ||
+    [ "$(printf '%s\n%s\n' "$wanted" "${found:-0}" | sort -V | head -n1)" != "$wanted" ]; then
+    echo "error: Rust $wanted is needed, found ${found:-none}. Try: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2
+    exit 4
+fi
