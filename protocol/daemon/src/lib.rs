@@ -5,8 +5,14 @@ pub mod codes;
 pub mod config;
 pub mod failure;
 pub mod files;
+pub mod lock;
 pub mod log;
 mod program;
+pub mod progress;
+pub mod ready;
+pub mod shutdown;
+pub mod time;
+pub mod tls;
 
 pub use failure::Failure;
 pub use program::Program;
