@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["sealsum-attest", "sealsum-attest-tpm", "sealsum-daemon", "sealsum-protocol"],
     ),
     ("sealsum-test-support", &[]),
-    ("sealsum-demo", &["sealsum-test-support"]),
+    ("sealsum-demo", &["sealsum-protocol", "sealsum-test-support"]),
     ("sealsum-tests", &[]),
 ];
 

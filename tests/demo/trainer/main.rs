@@ -3,7 +3,6 @@
 //! `device` runs beside each agent and speaks only to its Unix socket; `server` runs beside the
 //! aggregator and uses only its commands. Neither sees another device's update.
 
-mod aggregator;
 mod device;
 mod penguins;
 mod server;

@@ -1,11 +1,12 @@
 //! The server's half: grant a model, run a round, move the model by the mean update.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 
+use sealsum_demo::{command, npy, words};
 use serde_json::{Value, json};
 
 use crate::penguins::{self, COORDINATES, Model};
-use crate::{Outcome, ServerArgs, aggregator};
+use crate::{Outcome, ServerArgs};
 
 const CENTRAL_STEPS: usize = 500;
 
@@ -38,52 +39,32 @@ fn step(arguments: &ServerArgs, number: u64, model: &mut Model) -> Outcome<Value
     let file = |kind: &str| arguments.work.join(format!("{kind}-{number}"));
     let (model_file, grant, result) = (file("model"), file("grant"), file("result"));
     std::fs::write(&model_file, penguins::to_bytes(model))?;
-    let command = |words: Vec<OsString>| aggregator::run(&arguments.program, &arguments.dir, words);
-    command(vec![
-        "task".into(),
-        "grant".into(),
-        (&arguments.task).into(),
-        "--number".into(),
-        number.to_string().into(),
-        "--model".into(),
-        (&model_file).into(),
-        "--owner-key".into(),
-        (&arguments.owner_key).into(),
-        "--out".into(),
-        (&grant).into(),
+    let call = |words: &[&OsStr]| command::run(&arguments.program, &arguments.dir, words);
+    let [task, key] = [arguments.task.as_ref(), arguments.owner_key.as_os_str()];
+    let [model_path, grant_path] = [model_file.as_os_str(), grant.as_os_str()];
+    let number_text = number.to_string();
+    call(&words![
+        "task",
+        "grant",
+        task,
+        "--number",
+        &number_text,
+        "--model",
+        model_path,
+        "--owner-key",
+        key,
+        "--out",
+        grant_path
     ])?;
-    let round = command(vec![
-        "round".into(),
-        "start".into(),
-        "--task".into(),
-        (&arguments.task).into(),
-        "--model".into(),
-        (&model_file).into(),
-        "--grant".into(),
-        (&grant).into(),
-        "--wait".into(),
+    let round = call(&words![
+        "round", "start", "--task", task, "--model", model_path, "--grant", grant_path, "--wait"
     ])?;
-    let id = round["round"].as_str().ok_or("round start names no round")?.to_owned();
-    command(vec!["round".into(), "result".into(), id.into(), "--out".into(), (&result).into()])?;
+    let id = round["round"].as_str().ok_or("round start names no round")?;
+    call(&words!["round", "result", id, "--out", &result])?;
     let contributors = round["devices"]["contributors"].as_array().map_or(0, Vec::len);
-    let sum = npy_values(&std::fs::read(&result)?)?;
+    let sum = npy::values(&std::fs::read(&result)?).ok_or("the result is not an .npy file")?;
     for (weight, update) in model.iter_mut().zip(sum) {
         *weight += update / contributors as f64;
     }
     Ok(round)
-}
-
-/// The values of a one-dimensional .npy file of float64 (format 1.0).
-fn npy_values(file: &[u8]) -> Outcome<Vec<f64>> {
-    let header_len = match file {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, 0, low, high, ..] => {
-            usize::from(u16::from_le_bytes([*low, *high]))
-        }
-        _ => return Err("the result is not an .npy file of format 1.0".into()),
-    };
-    let values = file.get(10 + header_len..).ok_or("the result is cut short")?;
-    Ok(values
-        .chunks_exact(8)
-        .map(|word| f64::from_le_bytes(word.try_into().unwrap_or_default()))
-        .collect())
 }

@@ -1,2 +1,0 @@
-//! The demonstration: a fleet of twelve devices on one machine.
-fn main() {}
