@@ -32,33 +32,31 @@ impl Hypergeometric {
     /// The smallest c with Pr\[X > c\] within `rarity`.
     pub fn upper_quantile(&self, rarity: Rarity) -> u64 {
         let weights = self.weights();
-        let limit = rarity.of(sum(&weights));
-        let mut tail = Float::ZERO;
-        let mut value = self.most();
-        for weight in weights.iter().rev() {
-            tail = tail.plus(*weight);
-            if tail.exceeds(limit) {
-                return value;
-            }
-            value = value.saturating_sub(1);
-        }
-        value
+        let from_above = weights.iter().enumerate().rev();
+        self.first_beyond(from_above, rarity.of(sum(&weights))).unwrap_or(self.least())
     }
 
     /// The largest s with Pr\[X < s\] within `rarity`.
     pub fn lower_quantile(&self, rarity: Rarity) -> u64 {
         let weights = self.weights();
-        let limit = rarity.of(sum(&weights));
+        let from_below = weights.iter().enumerate();
+        self.first_beyond(from_below, rarity.of(sum(&weights))).unwrap_or(self.most())
+    }
+
+    /// The first value at which the weights summed so far exceed `limit`.
+    fn first_beyond<'a>(
+        &self,
+        weights: impl Iterator<Item = (usize, &'a Float)>,
+        limit: Float,
+    ) -> Option<u64> {
         let mut tail = Float::ZERO;
-        let mut value = self.least();
-        for weight in &weights {
+        for (index, weight) in weights {
             tail = tail.plus(*weight);
             if tail.exceeds(limit) {
-                return value;
+                return Some(self.least() + index as u64);
             }
-            value += 1;
         }
-        self.most()
+        None
     }
 
     fn least(&self) -> u64 {
