@@ -1,8 +1,6 @@
 # sealsum: private sums over attested devices. `make` prints what there is.
 SHELL := /bin/sh
 CARGO ?= cargo
-PREFIX ?= /usr
-DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build demo test lint install
@@ -29,3 +27,24 @@ lint: deps ## formatting, clippy, documentation, licences (with cargo-deny where
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences are checked by tests/edges.rs alone"; fi
+
+PREFIX ?= /usr
+DESTDIR ?=
+# The profile to install: `release` is built here; `debug` takes what `make build` built.
+BUILD ?= release
+FROM = $(or $(CARGO_TARGET_DIR),target)/$(BUILD)
+PROGRAMS = sealsum-agent sealsum-aggregator sealsum-authority
+UNITS = $(DESTDIR)/lib/systemd/system
+SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
+EXAMPLES = $(DESTDIR)$(PREFIX)/share/doc/sealsum/examples
+
+install: ## programs, systemd units, users and sample configurations, below DESTDIR
+	@[ "$(BUILD)" != release ] || $(CARGO) build --release $(PROGRAMS:%=-p %)
+	install -d $(DESTDIR)$(PREFIX)/bin $(UNITS) $(SYSUSERS) $(EXAMPLES)
+	for program in $(PROGRAMS); do \
+	  install -m 0755 $(FROM)/$$program $(DESTDIR)$(PREFIX)/bin/ && \
+	  sed 's#/usr/bin/#$(PREFIX)/bin/#' packaging/systemd/$$program.service > $(UNITS)/$$program.service && \
+	  chmod 0644 $(UNITS)/$$program.service && \
+	  install -m 0644 packaging/sysusers/$$program.conf $(SYSUSERS)/ || exit 1; \
+	done
+	install -m 0644 packaging/config/*.toml $(EXAMPLES)/

@@ -1,1 +1,30 @@
-//! The whole system under test.
+//! What the tests of the whole system share. The tests are the files in this folder's parent.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The folder of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+}
+
+/// The path of one of the three programs, built as `make build` builds them.
+///
+/// # Panics
+/// When the build fails.
+pub fn program(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(build).join(name)
+}
+
+fn build() -> PathBuf {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--workspace", "--bins", "--quiet"])
+        .current_dir(repository())
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "the programs do not build");
+    let test = std::env::current_exe().unwrap_or_default();
+    // target/debug/deps/TEST
+    test.ancestors().nth(2).unwrap_or(Path::new("")).to_owned()
+}

@@ -1,0 +1,100 @@
+//! What `make install` puts on a device or a server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sealsum_tests::{program, repository};
+use serde_json::Value;
+
+const PROGRAMS: [&str; 3] = ["agent", "aggregator", "authority"];
+
+/// Highest exposure (0 to 10) that `systemd-analyze security` may find.
+const EXPOSURE_LIMITS: [(&str, f64); 3] = [("agent", 2.0), ("aggregator", 1.5), ("authority", 1.5)];
+
+fn sample(name: &str) -> PathBuf {
+    repository().join(format!("packaging/config/{name}.toml"))
+}
+
+/// The exit code and the error code of `status` with this configuration.
+fn status(name: &str, configuration: &Path) -> (Option<i32>, String) {
+    let output = Command::new(program(&format!("sealsum-{name}")))
+        .args(["status", "--format", "json", "--config"])
+        .arg(configuration)
+        .output()
+        .unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{name}: {error}: {output:?}"));
+    (output.status.code(), answer["error"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn every_sample_configuration_is_read() {
+    for name in PROGRAMS {
+        let (exit, code) = status(name, &sample(name));
+        assert_eq!(exit, Some(2), "{name}: {code}");
+        assert!(["agent_not_running", "unreachable"].contains(&code.as_str()), "{name}: {code}");
+    }
+}
+
+#[test]
+fn a_misspelt_key_in_a_sample_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in PROGRAMS {
+        let text = fs::read_to_string(sample(name)).unwrap();
+        let misspelt = folder.path().join(format!("{name}.toml"));
+        fs::write(&misspelt, text.replacen("state_dir", "state_dri", 1)).unwrap();
+        assert_eq!(status(name, &misspelt), (Some(4), "config_unknown_key".into()), "{name}");
+    }
+}
+
+fn install(root: &Path) -> Output {
+    let folder = program("sealsum-agent").parent().unwrap().to_owned();
+    Command::new("make")
+        .args(["install", "BUILD=debug"])
+        .arg(format!("FROM={}", folder.display()))
+        .arg(format!("DESTDIR={}", root.display()))
+        .current_dir(repository())
+        .env_remove("MAKEFLAGS")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_installed_units_verify_and_are_hardened() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = install(folder.path());
+    assert!(output.status.success(), "{output:?}");
+    for (name, limit) in EXPOSURE_LIMITS {
+        let unit = installed_unit(folder.path(), name);
+        let verified = Command::new("systemd-analyze").arg("verify").arg(&unit).output().unwrap();
+        assert!(verified.status.success() && verified.stderr.is_empty(), "{verified:?}");
+        let exposure = exposure(&unit);
+        assert!(exposure <= limit, "{name}: exposure {exposure}, allowed {limit}");
+    }
+}
+
+/// The installed unit with the path that its program has below the installation's root, so that
+/// systemd finds what it would start.
+fn installed_unit(root: &Path, name: &str) -> PathBuf {
+    let unit = root.join(format!("lib/systemd/system/sealsum-{name}.service"));
+    let bin = root.join("usr/bin");
+    assert!(bin.join(format!("sealsum-{name}")).is_file());
+    let text = fs::read_to_string(&unit).unwrap();
+    let run = format!("ExecStart=/usr/bin/sealsum-{name} run");
+    assert!(text.contains(&run), "{text}");
+    fs::write(&unit, text.replace("/usr/bin/", &format!("{}/", bin.display()))).unwrap();
+    unit
+}
+
+fn exposure(unit: &Path) -> f64 {
+    let output = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager"])
+        .arg(unit)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find(|line| line.contains("Overall exposure level"));
+    let words = line.unwrap_or_else(|| panic!("{output:?}")).split_whitespace();
+    words.filter_map(|word| word.parse().ok()).next_back().unwrap()
+}
