@@ -11,6 +11,10 @@
 //! }
 //!
 //! fn main() -> std::process::ExitCode {
+//!     cli::guard(run)
+//! }
+//!
+//! fn run() -> std::process::ExitCode {
 //!     let cli: Cli = match cli::parse() {
 //!         Ok(cli) => cli,
 //!         Err(exit) => return exit,
@@ -23,6 +27,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::panic::UnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,6 +86,33 @@ impl CommonArgs {
 pub fn parse<C: Parser>() -> Result<C, ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     C::try_parse_from(&arguments).map_err(|error| refuse_usage(&error, wants_json(&arguments)))
+}
+
+/// Runs a program so that a panic ends it with one line, the envelope if JSON was asked for, and
+/// exit code 5. A panic in another thread is one line too, and ends that thread.
+pub fn guard(program: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| report_bug(&bug_of(panic))));
+    std::panic::catch_unwind(program).unwrap_or_else(|_| {
+        let bug = Failure::bug("internal: the program met a state that must not occur");
+        if wants_json(&std::env::args_os().collect::<Vec<_>>()) {
+            return finish::<Text>(Format::Json, Err(bug));
+        }
+        bug.exit_code()
+    })
+}
+
+fn bug_of(panic: &std::panic::PanicHookInfo<'_>) -> Failure {
+    let what = panic.payload_as_str().unwrap_or("panic");
+    let place = panic.location().map(|at| format!(" at {at}")).unwrap_or_default();
+    Failure::bug(format!("internal: {what}{place}"))
+}
+
+fn report_bug(bug: &Failure) {
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!(code = bug.code.name(), "{}", bug.message);
+    } else {
+        print_error(bug);
+    }
 }
 
 fn refuse_usage(error: &clap::Error, json: bool) -> ExitCode {

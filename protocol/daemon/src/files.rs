@@ -38,11 +38,10 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// # Errors
 /// `file_exists`, `file_write`.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let temporary = write_temporary(path, bytes, mode)?;
+    let replacement = Replacement::filled(path, bytes, mode)?;
     // A hard link fails if the name is taken; a rename would replace the file.
-    let linked = fs::hard_link(&temporary, path);
-    let _ = fs::remove_file(&temporary);
-    match linked {
+    let linked = replacement.file.sync_all();
+    match linked.and_then(|()| fs::hard_link(&replacement.temporary, path)) {
         Ok(()) => sync_directory(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Failure::new(
             codes::FILE_EXISTS,
@@ -58,12 +57,72 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
 /// # Errors
 /// `file_write`.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let temporary = write_temporary(path, bytes, mode)?;
-    if let Err(error) = fs::rename(&temporary, path) {
-        let _ = fs::remove_file(&temporary);
-        return Err(write_failure(path, &error));
+    Replacement::filled(path, bytes, mode)?.finish()
+}
+
+/// A file in the making, beside the one that it replaces when it is finished. Dropped before that,
+/// it leaves nothing.
+#[derive(Debug)]
+pub struct Replacement {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl Replacement {
+    /// Begins an empty file of this mode.
+    ///
+    /// # Errors
+    /// `file_write`.
+    pub fn begin(path: &Path, mode: u32) -> Result<Replacement, Failure> {
+        let temporary = temporary_beside(path);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&temporary)
+            .map_err(|error| write_failure(path, &error))?;
+        let replacement = Replacement { path: path.to_owned(), temporary, file };
+        // The umask must not decide: a public file stays public, a private one private.
+        let mode = fs::Permissions::from_mode(mode);
+        replacement.file.set_permissions(mode).map_err(|error| write_failure(path, &error))?;
+        Ok(replacement)
     }
-    sync_directory(path)
+
+    fn filled(path: &Path, bytes: &[u8], mode: u32) -> Result<Replacement, Failure> {
+        let mut replacement = Replacement::begin(path, mode)?;
+        replacement.file.write_all(bytes).map_err(|error| write_failure(path, &error))?;
+        Ok(replacement)
+    }
+
+    /// Puts it on disk, in the place of the old one.
+    ///
+    /// # Errors
+    /// `file_write`; the old file is still there.
+    pub fn finish(self) -> Result<(), Failure> {
+        self.file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.temporary, &self.path))
+            .map_err(|error| write_failure(&self.path, &error))?;
+        sync_directory(&self.path)
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        // After a rename there is nothing left under this name.
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 /// Removes a file if it is there, and syncs the directory so that it stays away.
@@ -75,25 +134,6 @@ pub fn remove(path: &Path) -> Result<(), Failure> {
         Ok(()) => sync_directory(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(write_failure(path, &error)),
-    }
-}
-
-fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> Result<PathBuf, Failure> {
-    let temporary = temporary_beside(path);
-    let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        // The umask must not decide: a public file stays public, a private one private.
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    })();
-    match written {
-        Ok(()) => Ok(temporary),
-        Err(error) => {
-            let _ = fs::remove_file(&temporary);
-            Err(write_failure(path, &error))
-        }
     }
 }
 
@@ -116,7 +156,8 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-fn write_failure(path: &Path, error: &io::Error) -> Failure {
+/// `file_write` for an error while writing `path`.
+pub fn write_failure(path: &Path, error: &io::Error) -> Failure {
     Failure::new(
         codes::FILE_WRITE,
         format!("{}: cannot be written: {error}", path.display()),

@@ -5,6 +5,8 @@ pub mod codes;
 pub mod config;
 pub mod failure;
 pub mod files;
+pub mod health;
+pub mod http;
 pub mod lock;
 pub mod log;
 mod program;
