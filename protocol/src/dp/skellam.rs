@@ -129,3 +129,69 @@ fn guide(high: &[u64], guide_bits: u32) -> Vec<u32> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// floor(2^127 P(|Z| <= k)) for variance p/q, from mpmath's `besseli` at 120 digits.
+    const REFERENCE: [(u128, u128, usize, u128); 7] = [
+        (1, 4, 0, 0x6540_0ce4_fb7f_5abf_aa59_2fe7_69b1_7817),
+        (1, 4, 1, 0x7e5d_f5a8_8fec_523c_f183_82c1_02ad_d308),
+        (1, 4, 5, 0x7fff_ffed_ea8f_7db8_cba3_6343_448e_51c2),
+        (64, 1, 0, 0x0665_49a2_97fd_37d0_afa8_914b_9467_3d0e),
+        (64, 1, 1, 0x1316_2dc3_2d37_da4d_5d19_b8c9_92fc_a7bb),
+        (64, 1, 5, 0x412e_8d2c_e6b5_3834_ecc3_8941_257d_0311),
+        (64, 1, 20, 0x7ea7_4995_aab2_f222_cb7a_ddbc_bf36_3bee),
+    ];
+
+    #[test]
+    fn thresholds_are_exact_to_the_last_bit() {
+        for (p, q, k, expected) in REFERENCE {
+            let (high, low) = thresholds(&weights(p, q));
+            let threshold = u128::from(high[k]) << 64 | u128::from(low[k]);
+            assert_eq!(threshold, expected, "variance {p}/{q}, k = {k}");
+        }
+    }
+
+    #[test]
+    fn a_large_variance_is_drawn_in_parts() {
+        let parts = |variance| Sampler::new(&Variance::new(variance, 1).expect("valid")).parts;
+        assert_eq!(parts(1), 1);
+        assert_eq!(parts(MOST_TABLE_VARIANCE), 1);
+        assert_eq!(parts(MOST_TABLE_VARIANCE + 1), 2);
+    }
+
+    /// Returns the same words again and again.
+    struct Fixed(Vec<u64>);
+
+    impl rand_core::TryRng for Fixed {
+        type Error = core::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            self.try_next_u64().map(|word| word as u32)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            self.0.rotate_left(1);
+            Ok(self.0[self.0.len() - 1])
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.fill(0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_tie_is_decided_by_the_lower_bits() {
+        let table = Table::new(&weights(64, 1));
+        let (high, low) = (table.high[3], table.low[3]);
+        let draw = |words: &[u64]| table.sample(&mut Fixed(words.to_vec()));
+        assert_eq!(draw(&[(high - 1) << 1, u64::MAX]), 3);
+        assert_eq!(draw(&[high << 1, low - 1]), 3);
+        assert_eq!(draw(&[high << 1, low]), 4);
+        assert_eq!(draw(&[high << 1 | 1, low]), -4);
+        assert_eq!(draw(&[u64::MAX, u64::MAX]), -(table.high.len() as i64 - 1));
+    }
+}
