@@ -1,0 +1,130 @@
+//! The hash tree over a list: of roster entries, of a dealer's shares, of a masked input's chunks.
+//!
+//! The tree of RFC 6962 section 2.1 (split at the largest power of two below the size), with
+//! labels in place of its prefix bytes and the size bound into the root.
+
+use crate::ids::Hash;
+use crate::labels;
+
+/// The longest path: a list has at most 2^32 leaves.
+pub const MAX_PATH: usize = 32;
+
+/// The root over leaf hashes, in order.
+pub fn root(leaves: &[Hash]) -> Hash {
+    bind_size(leaves.len(), top(leaves))
+}
+
+/// The hashes beside the way from leaf `index` to the root, lowest first.
+///
+/// # Panics
+/// If there is no such leaf.
+pub fn path(leaves: &[Hash], index: usize) -> Vec<Hash> {
+    assert!(index < leaves.len(), "leaf {index} of {}", leaves.len());
+    let mut siblings = Vec::new();
+    collect_path(leaves, index, &mut siblings);
+    siblings
+}
+
+/// The root that `leaf`, at `index` of `size`, and `siblings` lead to; none if the path does not
+/// have the length that this leaf's must have.
+pub fn root_from_path(leaf: Hash, index: usize, size: usize, siblings: &[Hash]) -> Option<Hash> {
+    if index >= size {
+        return None;
+    }
+    let (top, used) = climb(leaf, index, size, siblings)?;
+    (used == siblings.len()).then(|| bind_size(size, top))
+}
+
+fn top(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => labels::TREE_NODE.hash(&[]),
+        [leaf] => *leaf,
+        _ => {
+            let (left, right) = leaves.split_at(split(leaves.len()));
+            node(top(left), top(right))
+        }
+    }
+}
+
+fn collect_path(leaves: &[Hash], index: usize, siblings: &mut Vec<Hash>) {
+    if leaves.len() <= 1 {
+        return;
+    }
+    let (left, right) = leaves.split_at(split(leaves.len()));
+    if index < left.len() {
+        collect_path(left, index, siblings);
+        siblings.push(top(right));
+    } else {
+        collect_path(right, index - left.len(), siblings);
+        siblings.push(top(left));
+    }
+}
+
+fn climb(leaf: Hash, index: usize, size: usize, siblings: &[Hash]) -> Option<(Hash, usize)> {
+    if size == 1 {
+        return Some((leaf, 0));
+    }
+    let left_size = split(size);
+    let goes_left = index < left_size;
+    let (below, used) = if goes_left {
+        climb(leaf, index, left_size, siblings)?
+    } else {
+        climb(leaf, index - left_size, size - left_size, siblings)?
+    };
+    let sibling = *siblings.get(used)?;
+    let above = if goes_left { node(below, sibling) } else { node(sibling, below) };
+    Some((above, used + 1))
+}
+
+/// The largest power of two below `size`.
+fn split(size: usize) -> usize {
+    size.next_power_of_two() / 2
+}
+
+fn node(left: Hash, right: Hash) -> Hash {
+    labels::TREE_NODE.hash(&[left.as_bytes(), right.as_bytes()])
+}
+
+fn bind_size(size: usize, top: Hash) -> Hash {
+    labels::TREE_ROOT.hash(&[&(size as u64).to_le_bytes(), top.as_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaves(count: u8) -> Vec<Hash> {
+        (0..count).map(|i| Hash([i; 32])).collect()
+    }
+
+    #[test]
+    fn every_leaf_of_every_size_proves_its_place_and_no_other() {
+        for size in 1..20 {
+            let leaves = leaves(size);
+            for (index, leaf) in leaves.iter().enumerate() {
+                let path = path(&leaves, index);
+                for claimed in 0..leaves.len() {
+                    let proved = root_from_path(*leaf, claimed, leaves.len(), &path);
+                    assert_eq!(proved == Some(root(&leaves)), claimed == index);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_of_another_length_proves_nothing() {
+        let leaves = leaves(7);
+        let mut path = path(&leaves, 2);
+        path.push(Hash([0; 32]));
+        assert_eq!(root_from_path(leaves[2], 2, 7, &path), None);
+        path.truncate(2);
+        assert_eq!(root_from_path(leaves[2], 2, 7, &path), None);
+    }
+
+    #[test]
+    fn the_size_is_part_of_the_root() {
+        let pair = leaves(2);
+        let joined = [node(pair[0], pair[1])];
+        assert_ne!(root(&pair), root(&joined));
+    }
+}
