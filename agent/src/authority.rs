@@ -1,0 +1,201 @@
+//! The exchanges with the authority: enrolment, renewal, status list.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use sealsum_attest::binding::{self, Renewal, Transcript};
+use sealsum_attest::certificate::{self, FleetCa, Role};
+use sealsum_attest::messages::{
+    EnrolAnswer, EnrolChallenge, EnrolGrant, EnrolRequest, Fixed, PROTOCOL_VERSION, RenewAnswer,
+    RenewChallenge, RenewRequest,
+};
+use sealsum_attest::tpm;
+use sealsum_attest_tpm::{Identity, Vault};
+use sealsum_daemon::tls::{self, RoleCheck};
+use sealsum_daemon::{Failure, codes};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::device::{Device, Stored, tpm_failure};
+use crate::upstream::{Request, Upstream};
+
+const JSON: &str = "application/json";
+
+/// The authority before the device has a certificate, and what its TLS certificate said.
+pub struct Stranger {
+    upstream: Upstream,
+    seen: Arc<Mutex<Option<certificate::Identity>>>,
+}
+
+impl Stranger {
+    /// The authority at `url`, trusted by `ca_pem`.
+    ///
+    /// # Errors
+    /// `file_format` if the certificates cannot be used.
+    pub fn new(url: &str, ca_pem: &[u8], ca_name: &str) -> Result<Self, Failure> {
+        let roots = tls::roots(&tls::chain_from_pem(ca_pem, ca_name)?, ca_name)?;
+        let seen = Arc::new(Mutex::new(None));
+        let config = tls::client_config(roots, remember(seen.clone()), None)?;
+        Ok(Self { upstream: Upstream::new("authority", url, config), seen })
+    }
+
+    /// The whole enrolment of `identity` with `token`.
+    ///
+    /// # Errors
+    /// `token_invalid`, `evidence_refused` with its check, `revoked`, `unreachable`, `wrong_ca`,
+    /// `tls`, `tpm_unreachable`.
+    pub fn enrol(
+        &self,
+        identity: &Identity,
+        vault: &Vault,
+        token: &str,
+        ca: &FleetCa,
+    ) -> Result<Stored, Failure> {
+        let request = first_message(identity, token)?;
+        let challenge: EnrolChallenge = ask(&self.upstream, "/v1/enroll", &request)?;
+        let server = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let server = server.ok_or_else(|| Failure::bug("enrolment: no server certificate seen"))?;
+        if challenge.authority_id != Role::Authority.uri(&server.fleet) {
+            return Err(contradiction("it names itself otherwise than its certificate does"));
+        }
+        let answer = answer(identity, vault, &request, &challenge, &server.spki_sha256)?;
+        let path = format!("/v1/enroll/{}", challenge.session);
+        let grant: EnrolGrant = ask(&self.upstream, &path, &answer)?;
+        if grant.fleet != server.fleet {
+            return Err(contradiction("it enrols into another fleet than its own"));
+        }
+        Stored::from_grant(identity.state().clone(), grant, ca, Timestamp::now())
+    }
+}
+
+/// Demands the authority's role of the server and keeps what its certificate says.
+fn remember(seen: Arc<Mutex<Option<certificate::Identity>>>) -> RoleCheck {
+    Arc::new(move |der: &CertificateDer<'_>| {
+        let server = certificate::Identity::parse(der).map_err(|error| error.to_string())?;
+        server.authority().map_err(|error| error.to_string())?;
+        *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        Ok(())
+    })
+}
+
+fn first_message(identity: &Identity, token: &str) -> Result<EnrolRequest, Failure> {
+    let keys = identity.state();
+    let mut client_random = [0; 32];
+    crate::random::fill(&mut client_random)?;
+    Ok(EnrolRequest {
+        protocol: PROTOCOL_VERSION,
+        token: Some(token.to_owned()),
+        ek_certificate: keys.ek_certificate.clone().ok_or_else(no_ek_certificate)?,
+        ek_chain: Vec::new(),
+        ek_public: keys.ek_public.clone(),
+        ak_public: keys.ak_public.clone(),
+        dk_public: keys.dk_public.clone(),
+        x25519_public: keys.x25519_public,
+        srk_name: keys.srk_name.clone(),
+        client_random: Fixed(client_random),
+    })
+}
+
+fn no_ek_certificate() -> Failure {
+    Failure::new(
+        codes::EVIDENCE_REFUSED,
+        "TPM: its maker put no endorsement certificate into it",
+        "a TPM with an RSA-2048 endorsement certificate",
+    )
+    .with_check("2")
+}
+
+fn answer(
+    identity: &Identity,
+    vault: &Vault,
+    request: &EnrolRequest,
+    challenge: &EnrolChallenge,
+    authority_spki: &[u8; 32],
+) -> Result<EnrolAnswer, Failure> {
+    let transcript = Transcript::of(request, challenge, authority_spki)
+        .map_err(|error| Failure::bug(format!("enrolment: {error}")))?;
+    let secret = identity
+        .activate(&challenge.credential_blob.0, &challenge.encrypted_secret.0)
+        .map_err(|error| tpm_failure(&error))?;
+    let quote = identity
+        .quote(&transcript.quote_data(), &challenge.pcr_selection)
+        .map_err(|error| tpm_failure(&error))?;
+    let certified =
+        identity.certify(&transcript.certify_data()).map_err(|error| tpm_failure(&error))?;
+    let csr = identity.device_key().certificate_request().map_err(|error| tpm_failure(&error))?;
+    let x25519_proof = binding::prove_possession(
+        vault.x25519(),
+        &challenge.x25519_challenge.0,
+        &challenge.nonce.0,
+        &transcript,
+    )
+    .map_err(|error| contradiction(&error.to_string()))?;
+    Ok(EnrolAnswer {
+        quote_attest: quote.statement.attest.into(),
+        quote_signature: quote.statement.signature.into(),
+        pcrs: quote.pcrs,
+        certify_attest: certified.attest.into(),
+        certify_signature: certified.signature.into(),
+        csr: csr.into(),
+        activation_proof: Fixed(transcript.activation_proof(&secret)),
+        x25519_proof: Fixed(x25519_proof),
+    })
+}
+
+/// Renews the certificate with a fresh quote; the keys stay.
+///
+/// # Errors
+/// `evidence_refused` with its check, `revoked`, `certificate_expired`, `unreachable`,
+/// `tpm_unreachable`.
+pub fn renew(authority: &Upstream, device: &Device) -> Result<Stored, Failure> {
+    let ask_nonce = RenewRequest::Challenge { protocol: PROTOCOL_VERSION };
+    let challenge: RenewChallenge = ask(authority, "/v1/renew", &ask_nonce)?;
+    let keys = device.identity.state();
+    let csr = device.identity.device_key().certificate_request();
+    let csr = csr.map_err(|error| tpm_failure(&error))?;
+    let dk_name = tpm::name_of(&keys.dk_public.0)
+        .map_err(|error| Failure::bug(format!("renewal: the device key: {error}")))?;
+    let quoted = Renewal {
+        nonce: &challenge.nonce.0,
+        device: &device.stored.device,
+        dk_name: &dk_name,
+        x25519_public: &keys.x25519_public.0,
+        old_serial: &device.certificate.serial,
+        csr: &csr,
+    };
+    let quote = device
+        .identity
+        .quote(&quoted.quote_data(), &challenge.pcr_selection)
+        .map_err(|error| tpm_failure(&error))?;
+    let answer = RenewRequest::Answer(Box::new(RenewAnswer {
+        session: challenge.session,
+        quote_attest: quote.statement.attest.into(),
+        quote_signature: quote.statement.signature.into(),
+        pcrs: quote.pcrs,
+        csr: csr.into(),
+    }));
+    let grant: EnrolGrant = ask(authority, "/v1/renew", &answer)?;
+    let renewed = Stored::from_grant(keys.clone(), grant, &device.ca, Timestamp::now())?;
+    Ok(Stored { enrolled_at: device.stored.enrolled_at, ..renewed })
+}
+
+fn ask<A: DeserializeOwned>(
+    authority: &Upstream,
+    path: &str,
+    question: &impl Serialize,
+) -> Result<A, Failure> {
+    let body = serde_json::to_vec(question)
+        .map_err(|error| Failure::bug(format!("{path}: cannot be written: {error}")))?;
+    let answer = authority.demand(Request::post(path, JSON, &body))?;
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| contradiction(&format!("its answer to {path} is malformed: {error}")))
+}
+
+fn contradiction(why: &str) -> Failure {
+    Failure::new(
+        codes::REFUSED,
+        format!("authority: {why}"),
+        "check authority.url; report this to whoever runs it",
+    )
+}

@@ -1,0 +1,247 @@
+//! `agent.toml`: parsed once, checked once, used everywhere.
+//!
+//! Relative paths are relative to the directory of the file, so a directory made by
+//! `enroll --dir` can be moved as a whole.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use sealsum_attest::ids::Fleet;
+use sealsum_attest_tpm::Connection;
+use sealsum_daemon::{Failure, Program, codes, config};
+use serde::Deserialize;
+
+/// Shares in the file are fractions; the protocol counts in thousandths.
+const PER_MILLE: f64 = 1000.0;
+/// PCRs of a bank.
+const PCR_COUNT: u8 = 24;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The fleet this device belongs to.
+    pub fleet: Fleet,
+    /// Where the agent keeps what must survive a restart.
+    pub state_dir: PathBuf,
+    /// The socket for local applications.
+    pub socket: PathBuf,
+    /// How to reach the TPM, as a TCTI string.
+    #[serde(default = "default_tpm")]
+    pub tpm: String,
+    /// PCRs of the SHA-256 bank that must not change while sealed secrets stay readable.
+    #[serde(default = "default_seal_pcrs")]
+    pub seal_pcrs: Vec<u8>,
+    /// The enrolment server.
+    pub authority: Authority,
+    /// The round server.
+    pub aggregator: Aggregator,
+    /// What this device refuses.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Which local users may submit.
+    #[serde(default)]
+    pub local: Local,
+    /// Health over HTTP; off unless given.
+    #[serde(default)]
+    pub health: Option<Health>,
+}
+
+/// `[authority]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authority {
+    /// `https://HOST:PORT`
+    pub url: String,
+    /// The pinned CA certificate, PEM.
+    pub ca: PathBuf,
+}
+
+/// `[aggregator]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aggregator {
+    /// `https://HOST:PORT`
+    pub url: String,
+}
+
+/// `[policy]`: floors. A task below any of them is refused by name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Owners whose tasks this device takes, `ed25519:BASE64`.
+    pub owners: Vec<String>,
+    /// Fewest devices a sum may be over.
+    pub min_contributors: u32,
+    /// Smallest share of corrupt devices that a task must withstand.
+    pub min_corrupt_share: f64,
+    /// Corrupt devices assumed among all enrolled, absolute.
+    pub corrupt_fleet: u32,
+    /// Privacy loss allowed for all tasks together, per epoch.
+    pub max_epsilon: f64,
+    /// Length of an epoch.
+    pub epoch_days: u32,
+    /// The delta that goes with `max_epsilon`.
+    pub delta: f64,
+    /// Tasks that may run without noise.
+    pub allow_without_noise: Vec<String>,
+    /// Longest vector.
+    pub max_coordinates: u32,
+    /// Most rounds that may charge the budget in 24 hours: a server that lets rounds fail burns no
+    /// more than that.
+    pub max_charges_per_day: u32,
+}
+
+/// `[local]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Local {
+    /// Who may submit, beside root and the agent's own user.
+    pub allow: Vec<Rule>,
+}
+
+/// One entry of `[local] allow`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// A user, by name or number.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Or a group, by name or number.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// The tasks it may submit to; all if absent.
+    #[serde(default)]
+    pub tasks: Option<Vec<String>>,
+}
+
+/// `[health]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Address of the plain HTTP health server.
+    pub listen: SocketAddr,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            owners: Vec::new(),
+            min_contributors: 6,
+            min_corrupt_share: 0.1,
+            corrupt_fleet: 0,
+            max_epsilon: 8.0,
+            epoch_days: 90,
+            delta: 1e-5,
+            allow_without_noise: Vec::new(),
+            max_coordinates: 1 << 26,
+            max_charges_per_day: 100,
+        }
+    }
+}
+
+impl Policy {
+    /// `min_corrupt_share` in thousandths.
+    pub fn min_corrupt_per_mille(&self) -> u16 {
+        // Checked when the file was read.
+        (self.min_corrupt_share * PER_MILLE).round() as u16
+    }
+}
+
+fn default_tpm() -> String {
+    "device:/dev/tpmrm0".into()
+}
+
+fn default_seal_pcrs() -> Vec<u8> {
+    vec![7]
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// `not_enrolled` when there is no such file (`enroll` writes it), `config_unknown_key`,
+    /// `config_invalid`.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        if !path.exists() {
+            return Err(Failure::new(
+                codes::NOT_ENROLLED,
+                format!("agent: no configuration at {}", path.display()),
+                "sealsum-agent enroll, or name the directory with --dir",
+            ));
+        }
+        let mut config: Self = config::load(Program::Agent, path)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        for file in [&mut config.state_dir, &mut config.socket, &mut config.authority.ca] {
+            *file = base.join(&*file);
+        }
+        config.check().map_err(|why| {
+            Failure::new(
+                codes::CONFIG_INVALID,
+                format!("{}: {why}", path.display()),
+                "correct the value; docs/operating.md lists what is allowed",
+            )
+        })?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_url("authority.url", &self.authority.url)?;
+        check_url("aggregator.url", &self.aggregator.url)?;
+        self.tpm.parse::<Connection>().map_err(|error| format!("tpm: {error}"))?;
+        check_pcrs(&self.seal_pcrs)?;
+        self.policy.check()?;
+        self.local.allow.iter().try_for_each(Rule::check)
+    }
+}
+
+impl Policy {
+    fn check(&self) -> Result<(), String> {
+        let thousandths = self.min_corrupt_share * PER_MILLE;
+        if !(0.0..=PER_MILLE).contains(&thousandths)
+            || (thousandths - thousandths.round()).abs() > 1e-9
+        {
+            return Err("policy.min_corrupt_share: not between 0 and 1 in steps of 0.001".into());
+        }
+        if !(self.max_epsilon.is_finite() && self.max_epsilon >= 0.0) {
+            return Err("policy.max_epsilon: not a number of 0 or more".into());
+        }
+        if !(self.delta > 0.0 && self.delta < 1.0) {
+            return Err("policy.delta: not between 0 and 1".into());
+        }
+        if self.epoch_days == 0 {
+            return Err("policy.epoch_days: not 1 or more".into());
+        }
+        if self.min_contributors < 2 {
+            return Err("policy.min_contributors: a sum over one device is that device".into());
+        }
+        Ok(())
+    }
+}
+
+impl Rule {
+    fn check(&self) -> Result<(), String> {
+        match (&self.user, &self.group) {
+            (Some(_), None) | (None, Some(_)) => Ok(()),
+            _ => Err("local.allow: each entry names either a user or a group".into()),
+        }
+    }
+}
+
+/// Whether `url` is `https://HOST[:PORT]`, which the certificate check needs.
+pub(crate) fn check_url(key: &str, url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("https://").ok_or(format!("{key}: {url} is not https://…"))?;
+    if rest.trim_end_matches('/').is_empty() || rest.trim_end_matches('/').contains('/') {
+        return Err(format!("{key}: {url} is not https://HOST:PORT"));
+    }
+    Ok(())
+}
+
+fn check_pcrs(pcrs: &[u8]) -> Result<(), String> {
+    let ascending = pcrs.windows(2).all(|pair| pair[0] < pair[1]);
+    if ascending && pcrs.iter().all(|pcr| *pcr < PCR_COUNT) {
+        Ok(())
+    } else {
+        Err("seal_pcrs: not ascending indices below 24".into())
+    }
+}

@@ -1,0 +1,289 @@
+//! Which rounds this device took part in, and which it never will again.
+//!
+//! Two facts must be on disk before anything of a round leaves the device: the highest number per
+//! task, and that this round is in progress. The secrets of a round live in memory only, so a
+//! restart within one makes the device a dropout of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sealsum_daemon::codes::Code;
+use sealsum_daemon::{Failure, codes};
+use serde::{Deserialize, Serialize};
+
+use crate::state::StateDir;
+
+const FILE: &str = "rounds.json";
+/// Most rounds remembered for `rounds`; the marks are kept for ever.
+const HISTORY_MAX: usize = 1000;
+
+/// Why an interrupted round ended, as its `code`.
+pub const RESTARTED: &str = "restarted";
+/// Why a round below the mark is refused, as its `code`.
+pub const ROUND_REPLAYED: Code = Code::new("round_replayed", sealsum_daemon::codes::Exit::Refused);
+
+/// How a round ended for this device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Its masked update reached the aggregator and the round went on to its end.
+    Contributed,
+    /// It fell out: restart, deadline, lost connection.
+    Dropped,
+    /// It said no.
+    Refused,
+    /// The round failed as a whole.
+    Aborted,
+}
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Round id, hex.
+    pub round: String,
+    /// Name of the task.
+    pub task: String,
+    /// Number of the round within the task.
+    pub number: u64,
+    /// When it ended here.
+    pub at: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+    /// Why, as a stable code; null for a round that went well.
+    pub code: Option<String>,
+    /// Why, in words.
+    pub message: Option<String>,
+    /// Privacy loss charged for it at the policy's delta; null if nothing was charged.
+    pub epsilon: Option<f64>,
+}
+
+/// The round a device is in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InProgress {
+    /// Round id, hex.
+    pub round: String,
+    /// Name of the task.
+    pub task: String,
+    /// SHA-256 of the task as signed, hex: another version of a task counts anew.
+    pub task_sha256: String,
+    /// Number of the round within the task.
+    pub number: u64,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    highest: BTreeMap<String, u64>,
+    current: Option<InProgress>,
+    history: Vec<Record>,
+}
+
+/// The rounds of this device, kept in `rounds.json`.
+#[derive(Debug)]
+pub struct Rounds {
+    state: StateDir,
+    document: Document,
+}
+
+impl Rounds {
+    /// Reads what earlier runs left, without changing it.
+    ///
+    /// # Errors
+    /// As [`StateDir::read`].
+    pub fn read(state: &StateDir) -> Result<Self, Failure> {
+        let document = state.read(FILE)?.unwrap_or_default();
+        Ok(Self { state: state.clone(), document })
+    }
+
+    /// Records a round that the last run did not finish as dropped.
+    ///
+    /// # Errors
+    /// `file_write`.
+    pub fn recover(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let Some(current) = self.document.current.clone() else { return Ok(()) };
+        self.end(Record {
+            round: current.round,
+            task: current.task,
+            number: current.number,
+            at: now,
+            outcome: Outcome::Dropped,
+            code: Some(RESTARTED.into()),
+            message: Some(
+                "the agent stopped within the round; its secrets were in memory only".into(),
+            ),
+            epsilon: None,
+        })
+    }
+
+    /// The highest number of a round of this task that this device entered, if any.
+    pub fn highest(&self, task_sha256: &str) -> Option<u64> {
+        self.document.highest.get(task_sha256).copied()
+    }
+
+    /// Marks the round as entered, for ever. It is on disk when this returns; only then may the
+    /// device advertise.
+    ///
+    /// # Errors
+    /// `round_replayed` for a number that is not above the mark, `file_write`.
+    pub fn begin(&mut self, round: InProgress) -> Result<(), Failure> {
+        if let Some(highest) = self.highest(&round.task_sha256)
+            && round.number <= highest
+        {
+            return Err(Failure::new(
+                ROUND_REPLAYED,
+                format!("round {} of {}: this device was in {highest}", round.number, round.task),
+                "start the next round",
+            ));
+        }
+        self.document.highest.insert(round.task_sha256.clone(), round.number);
+        self.document.current = Some(round);
+        self.save()
+    }
+
+    /// Records how a round ended, or that it was refused. One record per round: a later one, such
+    /// as `contributed` after an announcement was seen again, replaces the earlier.
+    ///
+    /// # Errors
+    /// `file_write`.
+    pub fn end(&mut self, record: Record) -> Result<(), Failure> {
+        if self.document.current.as_ref().is_some_and(|current| current.round == record.round) {
+            self.document.current = None;
+        }
+        self.document.history.retain(|earlier| earlier.round != record.round);
+        self.document.history.push(record);
+        let surplus = self.document.history.len().saturating_sub(HISTORY_MAX);
+        self.document.history.drain(..surplus);
+        self.save()
+    }
+
+    /// Whether this round is in the history.
+    pub fn knows(&self, round: &str) -> bool {
+        self.document.history.iter().any(|record| record.round == round)
+    }
+
+    /// The round in progress.
+    pub fn current(&self) -> Option<&InProgress> {
+        self.document.current.as_ref()
+    }
+
+    /// The history, oldest first.
+    pub fn history(&self) -> &[Record] {
+        &self.document.history
+    }
+
+    fn save(&self) -> Result<(), Failure> {
+        self.state.write(FILE, &self.document)
+    }
+}
+
+impl From<&Failure> for Reason {
+    fn from(failure: &Failure) -> Self {
+        Self { code: failure.code.name().to_owned(), message: failure.message.clone() }
+    }
+}
+
+/// A code and its words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Stable code.
+    pub code: String,
+    /// In words.
+    pub message: String,
+}
+
+/// The codes that end a round for everybody, as opposed to for this device.
+pub fn aborts_the_round(code: &Code) -> bool {
+    [
+        codes::TOO_FEW_DEVICES,
+        codes::TOO_FEW_CONTRIBUTORS,
+        codes::NO_CONSENSUS,
+        codes::TOO_FEW_SHARES,
+        codes::CANARY,
+    ]
+    .contains(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(number: u64) -> InProgress {
+        InProgress {
+            round: format!("{number:064x}"),
+            task: "penguins".into(),
+            task_sha256: "aa".into(),
+            number,
+        }
+    }
+
+    fn record(number: u64, outcome: Outcome) -> Record {
+        Record {
+            round: round(number).round,
+            task: "penguins".into(),
+            number,
+            at: Timestamp::UNIX_EPOCH,
+            outcome,
+            code: None,
+            message: None,
+            epsilon: None,
+        }
+    }
+
+    fn state() -> (tempfile::TempDir, StateDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::create(&dir.path().join("state")).unwrap();
+        (dir, state)
+    }
+
+    #[test]
+    fn a_number_is_entered_once_even_across_restarts() {
+        let (_dir, state) = state();
+        let mut rounds = Rounds::read(&state).unwrap();
+        rounds.begin(round(3)).unwrap();
+        rounds.end(record(3, Outcome::Contributed)).unwrap();
+        for number in [2, 3] {
+            let failure = rounds.begin(round(number)).unwrap_err();
+            assert_eq!(failure.code, ROUND_REPLAYED);
+            let failure = Rounds::read(&state).unwrap().begin(round(number)).unwrap_err();
+            assert_eq!(failure.code, ROUND_REPLAYED);
+        }
+        rounds.begin(round(4)).unwrap();
+    }
+
+    #[test]
+    fn a_round_cut_by_a_restart_is_a_drop_with_its_reason() {
+        let (_dir, state) = state();
+        Rounds::read(&state).unwrap().begin(round(1)).unwrap();
+        let mut rounds = Rounds::read(&state).unwrap();
+        assert_eq!(rounds.current(), Some(&round(1)));
+        rounds.recover(Timestamp::UNIX_EPOCH).unwrap();
+        let rounds = Rounds::read(&state).unwrap();
+        assert_eq!(rounds.current(), None);
+        let last = rounds.history().last().unwrap();
+        assert_eq!((last.outcome, last.code.as_deref()), (Outcome::Dropped, Some(RESTARTED)));
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_the_mark_is_not_forgotten() {
+        let (_dir, state) = state();
+        let mut rounds = Rounds::read(&state).unwrap();
+        rounds.document.history =
+            (0..HISTORY_MAX as u64).map(|n| record(n, Outcome::Refused)).collect();
+        rounds.begin(round(5000)).unwrap();
+        rounds.end(record(5000, Outcome::Contributed)).unwrap();
+        assert_eq!(rounds.history().len(), HISTORY_MAX);
+        assert!(!rounds.knows(&round(0).round));
+        assert!(rounds.knows(&round(5000).round));
+        assert_eq!(rounds.highest("aa"), Some(5000));
+        assert_eq!(rounds.highest("bb"), None);
+    }
+
+    #[test]
+    fn one_record_per_round() {
+        let (_dir, state) = state();
+        let mut rounds = Rounds::read(&state).unwrap();
+        rounds.end(record(1, Outcome::Refused)).unwrap();
+        rounds.end(record(1, Outcome::Contributed)).unwrap();
+        assert_eq!(rounds.history(), [record(1, Outcome::Contributed)]);
+    }
+}
