@@ -10,10 +10,13 @@ use std::time::Duration;
 const NO_SESSIONS: u16 = 0x8001;
 const SESSIONS: u16 = 0x8002;
 const CC_CLEAR: u32 = 0x0126;
+const CC_CREATE_PRIMARY: u32 = 0x0131;
 const CC_SHUTDOWN: u32 = 0x0145;
+const CC_START_AUTH_SESSION: u32 = 0x0176;
 const CC_GET_CAPABILITY: u32 = 0x017a;
 const CC_PCR_EXTEND: u32 = 0x0182;
 const ALG_SHA256: u16 = 0x000b;
+const RH_NULL: u32 = 0x4000_0007;
 const RH_PLATFORM: u32 = 0x4000_000c;
 const CAP_HANDLES: u32 = 1;
 const CAP_TPM_PROPERTIES: u32 = 6;
@@ -48,6 +51,41 @@ pub fn lockout_counter(port: u16) -> u32 {
     let answer = get_capability(port, CAP_TPM_PROPERTIES, PT_LOCKOUT_COUNTER, 1);
     // moreData, capability, count, property, value
     be32(&answer[13..17])
+}
+
+/// Loads objects and starts sessions until the TPM has no slot for either, as processes do that
+/// are killed again and again on a TPM without a resource manager.
+pub fn fill_slots(port: u16) {
+    while loaded(port).0 < 3 {
+        run(port, SESSIONS, CC_CREATE_PRIMARY, &hmac_primary());
+    }
+    while loaded(port).1 < 3 {
+        run(port, NO_SESSIONS, CC_START_AUTH_SESSION, &unsalted_session());
+    }
+}
+
+/// TPM2_CreatePrimary in the null hierarchy of the simplest object: an HMAC key.
+fn hmac_primary() -> Vec<u8> {
+    let mut body = RH_NULL.to_be_bytes().to_vec();
+    body.extend(EMPTY_PASSWORD);
+    body.extend([0, 4, 0, 0, 0, 0]); // inSensitive: no password, no data
+    // sensitiveDataOrigin | userWithAuth | noDA | sign
+    let public = [0, 8, 0, 0x0b, 0, 0x04, 0x04, 0x60, 0, 0, 0, 5, 0, 0x0b, 0, 0];
+    body.extend([0, public.len() as u8]);
+    body.extend(public);
+    body.extend([0; 6]); // no outside information, no creation PCRs
+    body
+}
+
+/// TPM2_StartAuthSession of an HMAC session without salt, binding or cipher.
+fn unsalted_session() -> Vec<u8> {
+    let mut body = [RH_NULL, RH_NULL].map(u32::to_be_bytes).concat();
+    body.extend([0, 16]);
+    body.extend([0; 16]); // nonceCaller
+    body.extend([0, 0]); // no salt
+    body.extend([0, 0, 0x10]); // HMAC session, TPM_ALG_NULL
+    body.extend(ALG_SHA256.to_be_bytes());
+    body
 }
 
 /// How many objects and sessions are loaded: (transient objects, loaded sessions).
