@@ -103,7 +103,8 @@ fn add_word(word: u64, bytes: [u8; CANARY], sign: Sign) -> u64 {
 /// Small enough for the first-level cache, whole cipher blocks.
 const BUFFER: usize = 4096;
 
-/// A cipher's stream from some byte on.
+/// A cipher's stream from some byte on. AES wipes its key schedule on drop; `rand_chacha` cannot, so
+/// a copy of a ChaCha20 seed may stay in freed memory.
 enum Stream {
     ChaCha20(Box<ChaCha20Rng>),
     Aes256Ctr(Box<Ctr128BE<Aes256>>),

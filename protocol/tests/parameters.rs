@@ -190,3 +190,14 @@ fn ten_thousand_devices_have_parameters() {
         assert!(parameters.is_ok_and(|p| !p.complete));
     }
 }
+
+#[test]
+fn the_default_shares_suit_every_cohort() {
+    for n in (3..=400).chain((450..=10_000).step_by(550)) {
+        let parameters = Parameters::derive(&inputs(3, 100, 200), n, 0).expect("valid");
+        assert!(2 * parameters.t > parameters.k + parameters.c_max, "n={n}");
+        assert!(2 * parameters.quorum > n + parameters.corrupt, "n={n}");
+        assert!(parameters.honest_floor() >= 2 && parameters.a_min >= parameters.quorum, "n={n}");
+        assert!(parameters.tolerated() >= n / 5, "n={n}");
+    }
+}
