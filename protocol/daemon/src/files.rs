@@ -230,7 +230,8 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Failu
 }
 
 fn read_limited(source: impl Read, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
+    // Room for any secret from the start, since a buffer that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(limit.min(64 * 1024) as usize + 64);
     source.take(limit + 1).read_to_end(&mut bytes).map_err(|error| {
         Failure::new(
             codes::FILE_NOT_FOUND,

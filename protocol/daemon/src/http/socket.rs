@@ -44,7 +44,7 @@ impl UnixSocket {
         };
         // Under another name until its mode is right, so that nobody connects before.
         let near = Near::new(path).map_err(unavailable)?;
-        let temporary = near.path.with_file_name(format!(".{}.sock", std::process::id()));
+        let temporary = temporary_beside(&near.path);
         let _ = fs::remove_file(&temporary);
         let listener = bind_at(&temporary, &near.path, mode).map_err(|error| {
             let _ = fs::remove_file(&temporary);
@@ -59,6 +59,11 @@ impl UnixSocket {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn temporary_beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
 fn bind_at(temporary: &Path, path: &Path, mode: u32) -> io::Result<UnixListener> {
