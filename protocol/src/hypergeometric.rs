@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 /// any back.
 #[derive(Clone, Copy, Debug)]
 pub struct Hypergeometric {
-    /// How many items there are.
+    /// How many items there are; at most 2^16.
     pub population: u64,
     /// How many of them are marked; at most `population`.
     pub marked: u64,
