@@ -111,7 +111,7 @@ impl Identity {
             let (name, pcrs, key) = (srk_name.clone(), seal_pcrs.to_vec(), sealing_key.clone());
             move |context| seal::seal(context, &name, &pcrs, &key)
         })?;
-        let (vault, x25519_encrypted) = Vault::create(sealing_key, device, random::seed(tpm)?)?;
+        let (vault, x25519_encrypted) = Vault::create(sealing_key, device, &random::seed(tpm)?)?;
         let state = IdentityState {
             version: STATE_VERSION,
             ek_algorithm: algorithm,

@@ -35,10 +35,10 @@ impl Vault {
     pub(crate) fn create(
         key: Key,
         device: DeviceId,
-        seed: Key,
+        seed: &Key,
     ) -> Result<(Self, Vec<u8>), TpmError> {
         let sealed = encrypt(&key, &device, X25519_LABEL, &[], seed.as_slice())?;
-        Ok((Self { key, device, x25519: Box::new(StaticSecret::from(**seed)) }, sealed))
+        Ok((Self { key, device, x25519: Box::new(StaticSecret::from(***seed)) }, sealed))
     }
 
     /// Opens the encrypted seed with the unsealed `key`.
@@ -148,7 +148,7 @@ mod tests {
 
     fn vault() -> (Vault, Vec<u8>) {
         let key = |byte| Box::new(Zeroizing::new([byte; 32]));
-        Vault::create(key(1), DeviceId::from_bytes([2; 32]), key(3)).unwrap()
+        Vault::create(key(1), DeviceId::from_bytes([2; 32]), &key(3)).unwrap()
     }
 
     #[test]

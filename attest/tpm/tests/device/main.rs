@@ -4,6 +4,7 @@
 //! show every leak.
 
 mod counter;
+mod evidence;
 mod hang;
 mod lifecycle;
 mod slots;
