@@ -1,5 +1,6 @@
 //! From real values to integer units, at random, within the sensitivity.
 
+use super::clip::Clipped;
 use super::sensitivity::Sensitivity;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -15,9 +16,9 @@ const SHRINK: f64 = 1.0 - 1.0 / 1024.0;
 /// sum of squares is within `sensitivity`. This integer check is the whole sensitivity argument: no
 /// floating-point result is trusted. Multiples of 1/scale within the clip come out exact.
 ///
-/// `values` must be finite and clipped, `scale` a power of two.
+/// `scale` must be the power of two that `sensitivity` was computed for.
 pub fn round_stochastic(
-    values: &[f64],
+    values: &Clipped,
     scale: u64,
     sensitivity: &Sensitivity,
     rng: &mut impl CryptoRng,
@@ -67,14 +68,19 @@ fn within(values: &[i64], bound: u128) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dp::clip::clip;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
+
+    fn within_clip(values: &[f64]) -> Clipped {
+        clip(values, 1e6).expect("finite")
+    }
 
     #[test]
     fn multiples_of_the_unit_are_exact() {
         let sensitivity = Sensitivity::new(1.0, 256, 4).expect("valid");
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
-        let values = [128.0 / 256.0, -3.0 / 256.0, 0.0, 220.0 / 256.0];
+        let values = within_clip(&[128.0 / 256.0, -3.0 / 256.0, 0.0, 220.0 / 256.0]);
         let rounded = round_stochastic(&values, 256, &sensitivity, &mut rng);
         assert_eq!(*rounded, [128, -3, 0, 220]);
     }
@@ -84,7 +90,7 @@ mod tests {
         let d = 1 << 16;
         let sensitivity = Sensitivity::new(1000.0, 1, d).expect("valid");
         let mut rng = ChaCha20Rng::from_seed([2; 32]);
-        let rounded = round_stochastic(&vec![-0.3; d], 1, &sensitivity, &mut rng);
+        let rounded = round_stochastic(&within_clip(&vec![-0.3; d]), 1, &sensitivity, &mut rng);
         assert!(rounded.iter().all(|value| [-1, 0].contains(value)));
         let mean = rounded.iter().sum::<i64>() as f64 / d as f64;
         assert!((mean + 0.3).abs() < 4.0 * (0.21 / d as f64).sqrt(), "{mean}");
@@ -92,13 +98,13 @@ mod tests {
 
     #[test]
     fn what_never_passes_the_check_is_truncated() {
-        // Rounding up any 5 of 100 values breaks the bound of 4.
+        // Rounding up any 3 of 100 values breaks the bound of 2.
         let tight = Sensitivity::new(1.0, 1, 1).expect("valid");
         assert_eq!(tight.l2_squared_units(), 2);
         let mut rng = ChaCha20Rng::from_seed([3; 32]);
-        assert_eq!(*round_stochastic(&[0.5; 100], 1, &tight, &mut rng), [0; 100]);
-        // Even truncated too long: nobody clipped it.
-        let shrunk = round_stochastic(&[3.0, 0.0], 1, &tight, &mut rng);
+        assert_eq!(*round_stochastic(&within_clip(&[0.5; 100]), 1, &tight, &mut rng), [0; 100]);
+        // Even truncated too long: it was clipped to more than the sensitivity allows.
+        let shrunk = round_stochastic(&within_clip(&[3.0, 0.0]), 1, &tight, &mut rng);
         assert_eq!(*shrunk, [1, 0]);
     }
 }
