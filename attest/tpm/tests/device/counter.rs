@@ -26,7 +26,8 @@ fn a_cleared_counter_is_gone_and_never_starts_lower() {
     let chip = TpmFactory::trusted().tpm();
     let counter = TpmCounter::new(&connect(&chip));
     counter.create().unwrap();
-    let last = (0..5).map(|_| counter.increment().unwrap()).last().unwrap();
+    counter.increment().unwrap();
+    let last = counter.increment().unwrap();
     wire::clear(chip.port());
     assert!(matches!(counter.read(), Err(TpmError::NoCounter { .. })));
     assert!(counter.create().unwrap() > last);

@@ -3,6 +3,9 @@
 //! There is no resource manager in between, on purpose: three object slots and three sessions
 //! show every leak.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bus;
 mod counter;
 mod evidence;
 mod hang;
