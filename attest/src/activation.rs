@@ -78,10 +78,7 @@ pub fn make_credential(
 type Seed = Zeroizing<Vec<u8>>;
 
 /// Draws a seed and encrypts it with OAEP (B.10.3).
-fn rsa_seed(
-    rsa: &RsaPublic,
-    rng: &mut impl CryptoRng,
-) -> Result<(Seed, Vec<u8>), ActivationError> {
+fn rsa_seed(rsa: &RsaPublic, rng: &mut impl CryptoRng) -> Result<(Seed, Vec<u8>), ActivationError> {
     let exponent = if rsa.exponent == 0 { 65_537 } else { rsa.exponent };
     let modulus = BoxedUint::from_be_slice_vartime(&rsa.modulus);
     let key = rsa::PublicKey::new(modulus, BoxedUint::from(u64::from(exponent)))

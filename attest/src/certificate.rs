@@ -147,8 +147,8 @@ impl Identity {
             fleet,
             x25519,
             serial: tbs.serial_number().as_bytes().to_vec(),
-            not_before: timestamp(&tbs.validity().not_before)?,
-            not_after: timestamp(&tbs.validity().not_after)?,
+            not_before: timestamp(&tbs.validity().not_before),
+            not_after: timestamp(&tbs.validity().not_after),
             public_key: PublicKey::from_spki(&spki)?,
             spki_sha256: Sha256::digest(&spki).into(),
         })
@@ -400,12 +400,10 @@ fn x25519_of(certificate: &Certificate) -> Result<Option<[u8; 32]>, CertificateE
     inner.as_bytes().try_into().map(Some).map_err(|_| CertificateError::X25519)
 }
 
-fn timestamp(time: &x509_cert::time::Time) -> Result<Timestamp, CertificateError> {
-    let seconds = time.to_unix_duration().as_secs();
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|s| Timestamp::from_second(s).ok())
-        .ok_or_else(|| CertificateError::Malformed("a time beyond what can be represented".into()))
+/// Times beyond what can be represented, such as the end of 9999, are cut to the last one.
+pub(crate) fn timestamp(time: &x509_cert::time::Time) -> Timestamp {
+    let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }
 
 fn malformed(error: impl fmt::Display) -> CertificateError {

@@ -140,10 +140,7 @@ impl Attested {
                 name: reader.sized(NAME_MAX, "name")?.to_vec(),
                 qualified_name: reader.sized(NAME_MAX, "qualifiedName")?.to_vec(),
             }),
-            other => Err(ParseError::Unsupported {
-                what: "attestation type",
-                value: other.into(),
-            }),
+            other => Err(ParseError::Unsupported { what: "attestation type", value: other.into() }),
         }
     }
 }

@@ -27,11 +27,7 @@ impl PcrBank {
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<PcrBank>, ParseError> {
     let count = reader.u32("PCR selection count")? as usize;
     if count > BANKS_MAX {
-        return Err(ParseError::TooLong {
-            what: "PCR selection",
-            length: count,
-            max: BANKS_MAX,
-        });
+        return Err(ParseError::TooLong { what: "PCR selection", length: count, max: BANKS_MAX });
     }
     (0..count).map(|_| read_bank(reader)).collect()
 }

@@ -24,10 +24,7 @@ impl EcdsaSignature {
         let mut reader = Reader::new(bytes);
         let scheme = reader.u16("signature scheme")?;
         if scheme != alg::ECDSA {
-            return Err(ParseError::Unsupported {
-                what: "signature scheme",
-                value: scheme.into(),
-            });
+            return Err(ParseError::Unsupported { what: "signature scheme", value: scheme.into() });
         }
         let signature = Self {
             hash: reader.u16("signature hash")?,

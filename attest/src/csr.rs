@@ -1,0 +1,47 @@
+//! Certificate requests (PKCS#10, RFC 2986): only the key and the proof that its holder asks.
+
+use der::asn1::AnyRef;
+use der::oid::db::rfc5912::ECDSA_WITH_SHA_256;
+use der::{Decode, Encode, Reader, SliceReader};
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use x509_cert::request::CertReq;
+
+use crate::certificate::PublicKey;
+use crate::refusals::{CSR_KEY, CSR_SIGNATURE, Refusal};
+
+/// Reads a request and verifies its signature by its own P-256 key, which is returned.
+///
+/// Everything else that it asks for is ignored: the authority alone decides what a certificate
+/// says.
+///
+/// # Errors
+/// Check 19, and 18 for a key that is not P-256.
+pub fn requested_key(der: &[u8]) -> Result<PublicKey, Refusal> {
+    let malformed = |error: der::Error| {
+        CSR_SIGNATURE.refuse(format_args!("a malformed certificate request: {error}"))
+    };
+    let request = CertReq::from_der(der).map_err(malformed)?;
+    let spki = request.info.public_key.to_der().map_err(malformed)?;
+    let key = PublicKey::from_spki(&spki)
+        .map_err(|error| CSR_KEY.refuse(format_args!("the certificate request: {error}")))?;
+    if request.algorithm.oid != ECDSA_WITH_SHA_256 || request.algorithm.parameters.is_some() {
+        return Err(CSR_SIGNATURE.refuse("a request not signed with ECDSA and SHA-256"));
+    }
+    let outer = AnyRef::from_der(der).map_err(malformed)?;
+    let signed = SliceReader::new(outer.value()).and_then(|mut reader| reader.tlv_bytes());
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.as_sec1())
+        .verify(signed.map_err(malformed)?, request.signature.raw_bytes())
+        .map_err(|_| CSR_SIGNATURE.refuse("the request is not signed by its own key"))?;
+    Ok(key)
+}
+
+/// Demands a good request for exactly `key`.
+///
+/// # Errors
+/// Checks 18 and 19.
+pub fn check_request(der: &[u8], key: &PublicKey) -> Result<(), Refusal> {
+    if requested_key(der)? != *key {
+        return Err(CSR_KEY.refuse("the request is for another key than the device key"));
+    }
+    Ok(())
+}

@@ -1,0 +1,562 @@
+//! The judgement on a device, as two lists of checks.
+//!
+//! ```text
+//!  device                                authority
+//!    │ EnrolRequest ───────────────────► admit: who are these keys?       cheap, before any work
+//!    │ ◄─────────────── EnrolChallenge   Admitted::challenge → Session    randomness, credential
+//!    │ EnrolAnswer ────────────────────► judge(Session): did they answer? consumes the session
+//!    │ ◄─────────────────── EnrolGrant   Verified → certificate
+//! ```
+//!
+//! The order of the cheap checks protects the authority; no check depends on another's absence of
+//! an error: issuing demands a [`Verified`], and only passing every check makes one.
+
+use jiff::{SignedDuration, Timestamp};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::activation::make_credential;
+use crate::binding::{
+    ActivationSecret, BindingError, PossessionChallenge, Renewal, Transcript, check_contributory,
+};
+use crate::certificate::PublicKey;
+use crate::csr::check_request;
+use crate::endorsement::{self, Endorsement};
+use crate::ids::{DeviceId, SessionId};
+use crate::messages::{
+    EnrolAnswer, EnrolChallenge, EnrolRequest, Fixed, PROTOCOL_VERSION, PcrValues, RenewAnswer,
+    RenewChallenge,
+};
+use crate::pcr::{self, PcrVerdict};
+use crate::policy::{Door, EnrolmentPolicy};
+use crate::quote::{TpmState, check_certify, check_quote};
+use crate::refusals::{
+    self, ACTIVATION, EK_STRENGTH, EK_TEMPLATE, FIRMWARE, NOT_ADMITTED, OTHER_KEY, Refusal,
+    SESSION_EXPIRED, SOFTWARE_TPM, TPM_STRUCTURE, X25519_LOW_ORDER, X25519_POSSESSION,
+    X25519_REFLECTED,
+};
+use crate::templates::{check_ak, check_dk, check_ek};
+use crate::tpm::Public;
+
+/// Seconds a device has to answer a challenge.
+pub const SESSION_S: i64 = 120;
+
+/// Longest TPM name: a hash identifier and a SHA-512 digest.
+const NAME_MAX: usize = 66;
+
+/// The keys of one device, as it showed them; all but the X25519 key in TPM wire form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceKeys {
+    /// TPMT_PUBLIC of the endorsement key.
+    pub ek_public: Vec<u8>,
+    /// TPMT_PUBLIC of the attestation key.
+    pub ak_public: Vec<u8>,
+    /// TPM name of the attestation key.
+    pub ak_name: Vec<u8>,
+    /// TPMT_PUBLIC of the device key.
+    pub dk_public: Vec<u8>,
+    /// TPM name of the device key.
+    pub dk_name: Vec<u8>,
+    /// TPM name of the storage root key.
+    pub srk_name: Vec<u8>,
+    /// The X25519 identity.
+    pub x25519_public: [u8; 32],
+}
+
+/// A request whose keys are what they must be; nothing is proved about who holds them yet.
+#[derive(Debug)]
+pub struct Admitted {
+    request: EnrolRequest,
+    device: DeviceId,
+    endorsement: Endorsement,
+    ek: Public,
+    ak: PublicKey,
+    dk: PublicKey,
+    keys: DeviceKeys,
+}
+
+/// Checks the request of a device. A token is only demanded to be there: whether it is good, the
+/// authority knows.
+///
+/// 1. The request is of this protocol version and within its bounds.
+/// 2. The endorsement key is of a TCG default template and strong.
+/// 3. An installed anchor vouches, at this time, for its certificate.
+/// 4. The certificate is of exactly this key.
+/// 5. Algorithm, manufacturer and firmware suit the policy; the door is open to the device.
+/// 6. The attestation key is restricted, fixed to its TPM and made by it, and signs ECDSA.
+/// 7. The device key is likewise but unrestricted, and another one.
+/// 8. The X25519 key is not of low order.
+///
+/// # Errors
+/// The first check that fails.
+pub fn admit(
+    request: EnrolRequest,
+    policy: &EnrolmentPolicy,
+    now: Timestamp,
+) -> Result<Admitted, Refusal> {
+    check_bounds(&request)?;
+    let ek = parse_public("endorsement key", &request.ek_public.0)?;
+    let (algorithm, key) = check_ek(&ek)?;
+    let chain: Vec<&[u8]> = request.ek_chain.iter().map(|der| der.0.as_slice()).collect();
+    let endorsement =
+        endorsement::validate(&request.ek_certificate.0, &chain, policy.anchors(), now)?;
+    if endorsement.key != key {
+        return Err(OTHER_KEY.refuse("the certificate is of another endorsement key"));
+    }
+    let device = DeviceId::from_ek_public(&request.ek_public.0);
+    if algorithm != policy.ek_algorithm() && !policy.data().allow.contains(&device) {
+        let (name, wanted) = (algorithm.name(), policy.ek_algorithm().name());
+        return Err(EK_TEMPLATE
+            .refuse(format_args!("an endorsement key {name}, but this fleet uses {wanted}")));
+    }
+    check_endorsement(&endorsement, policy)?;
+    check_door(&request, &device, policy)?;
+    let ak = parse_public("attestation key", &request.ak_public.0)?;
+    let ak_key = check_ak(&ak)?;
+    let dk = parse_public("device key", &request.dk_public.0)?;
+    let dk_key = check_dk(&dk, &ak)?;
+    check_contributory(&request.x25519_public.0).map_err(|error| X25519_LOW_ORDER.refuse(error))?;
+    let keys = DeviceKeys {
+        ek_public: request.ek_public.0.clone(),
+        ak_public: request.ak_public.0.clone(),
+        ak_name: name("attestation key", &ak)?,
+        dk_public: request.dk_public.0.clone(),
+        dk_name: name("device key", &dk)?,
+        srk_name: request.srk_name.0.clone(),
+        x25519_public: request.x25519_public.0,
+    };
+    Ok(Admitted { request, device, endorsement, ek, ak: ak_key, dk: dk_key, keys })
+}
+
+fn check_bounds(request: &EnrolRequest) -> Result<(), Refusal> {
+    if request.protocol != PROTOCOL_VERSION {
+        return Err(refusals::PROTOCOL_VERSION.refuse(format_args!(
+            "protocol version {}, but this authority speaks {PROTOCOL_VERSION}",
+            request.protocol
+        )));
+    }
+    if request.srk_name.0.len() > NAME_MAX {
+        return Err(refusals::PROTOCOL_VERSION.refuse("srk_name is longer than any TPM name"));
+    }
+    Ok(())
+}
+
+fn check_endorsement(endorsement: &Endorsement, policy: &EnrolmentPolicy) -> Result<(), Refusal> {
+    if endorsement.software && !policy.data().allow_software_tpm {
+        return Err(SOFTWARE_TPM.refuse("a software TPM, which this policy does not allow"));
+    }
+    match &endorsement.version {
+        Some(version) if policy.data().deny_firmware.contains(version) => {
+            Err(FIRMWARE.refuse(format_args!("the TPM firmware {version} is denied")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_door(
+    request: &EnrolRequest,
+    device: &DeviceId,
+    policy: &EnrolmentPolicy,
+) -> Result<(), Refusal> {
+    let open = match policy.data().require {
+        Door::Token => request.token.is_some(),
+        Door::AllowList => policy.allows(device),
+        Door::TokenOrAllowList => request.token.is_some() || policy.allows(device),
+    };
+    if open {
+        Ok(())
+    } else {
+        Err(NOT_ADMITTED.refuse(format_args!("{device} has no token or place on the allow-list")))
+    }
+}
+
+fn parse_public(what: &str, bytes: &[u8]) -> Result<Public, Refusal> {
+    Public::parse(bytes)
+        .map_err(|error| TPM_STRUCTURE.refuse(format_args!("the {what} is malformed: {error}")))
+}
+
+fn name(what: &str, public: &Public) -> Result<Vec<u8>, Refusal> {
+    public.name().map_err(|error| TPM_STRUCTURE.refuse(format_args!("the {what}: {error}")))
+}
+
+/// What the authority says of itself in a challenge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityIdentity {
+    /// Its URI, as in its certificate.
+    pub id: String,
+    /// SHA-256 of the SubjectPublicKeyInfo of the TLS certificate it serves.
+    pub spki_sha256: [u8; 32],
+}
+
+/// A challenge given and not yet answered. It holds the secrets of the session.
+pub struct Session {
+    admitted: Admitted,
+    challenge: EnrolChallenge,
+    transcript: Transcript,
+    secret: ActivationSecret,
+    possession: PossessionChallenge,
+}
+
+impl Admitted {
+    /// The device that asks.
+    pub fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    /// Its keys, for the checks that only the authority's records allow.
+    pub fn keys(&self) -> &DeviceKeys {
+        &self.keys
+    }
+
+    /// Its token.
+    pub fn token(&self) -> Option<&str> {
+        self.request.token.as_deref()
+    }
+
+    /// Draws a challenge from `rng`.
+    ///
+    /// # Errors
+    /// Check 8 if the endorsement key cannot encrypt.
+    pub fn challenge(
+        self,
+        authority: &AuthorityIdentity,
+        policy: &EnrolmentPolicy,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Session, Refusal> {
+        let session = SessionId::from_bytes(draw(rng));
+        let nonce = Fixed(draw(rng));
+        let mut secret = Box::new([0; 32]);
+        rng.fill_bytes(secret.as_mut());
+        let secret = ActivationSecret::new(secret);
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill_bytes(seed.as_mut());
+        let possession = PossessionChallenge::from_seed(seed);
+        let credential = make_credential(&self.ek, &self.keys.ak_name, &secret, rng)
+            .map_err(|error| EK_STRENGTH.refuse(error))?;
+        let challenge = EnrolChallenge {
+            session,
+            nonce,
+            authority_id: authority.id.clone(),
+            credential_blob: credential.blob.into(),
+            encrypted_secret: credential.encrypted_secret.into(),
+            x25519_challenge: Fixed(possession.public()),
+            pcr_selection: policy.data().pcrs.clone(),
+            expires_at: session_end(now),
+        };
+        let transcript = Transcript::of(&self.request, &challenge, &authority.spki_sha256)
+            .map_err(|error| TPM_STRUCTURE.refuse(error))?;
+        Ok(Session { admitted: self, challenge, transcript, secret, possession })
+    }
+}
+
+fn draw<const N: usize>(rng: &mut impl CryptoRng) -> [u8; N] {
+    let mut bytes = [0; N];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+/// Whole seconds, so that both sides write the same text.
+fn session_end(now: Timestamp) -> Timestamp {
+    let end = now.saturating_add(SignedDuration::from_secs(SESSION_S)).unwrap_or(Timestamp::MAX);
+    Timestamp::from_second(end.as_second()).unwrap_or(end)
+}
+
+impl Session {
+    /// What to send to the device.
+    pub fn challenge(&self) -> &EnrolChallenge {
+        &self.challenge
+    }
+
+    /// Names the session.
+    pub fn id(&self) -> SessionId {
+        self.challenge.session
+    }
+
+    /// When it ends.
+    pub fn expires_at(&self) -> Timestamp {
+        self.challenge.expires_at
+    }
+
+    /// The transcript that the answer must be over.
+    pub fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
+
+    /// The device that asked.
+    pub fn device(&self) -> &DeviceId {
+        &self.admitted.device
+    }
+
+    /// Its keys.
+    pub fn keys(&self) -> &DeviceKeys {
+        &self.admitted.keys
+    }
+
+    /// The request that was admitted, for the evidence kept.
+    pub fn request(&self) -> &EnrolRequest {
+        &self.admitted.request
+    }
+}
+
+/// Evidence that passed every check. Only this module makes one; issuing a certificate demands it.
+#[derive(Debug)]
+pub struct Verified {
+    device: DeviceId,
+    key: PublicKey,
+    keys: DeviceKeys,
+    software: bool,
+    endorsement: Option<Endorsement>,
+    pcrs: PcrValues,
+    pcr_verdict: PcrVerdict,
+    state: TpmState,
+    nonce: [u8; 32],
+    at: Timestamp,
+    policy_sha256: [u8; 32],
+}
+
+impl Verified {
+    /// The device.
+    pub fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    /// The key that its certificate must be for.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// All its keys.
+    pub fn keys(&self) -> &DeviceKeys {
+        &self.keys
+    }
+
+    /// Whether its TPM is a software TPM.
+    pub fn software(&self) -> bool {
+        self.software
+    }
+
+    /// What its endorsement certificate says; at a renewal it is not shown again.
+    pub fn endorsement(&self) -> Option<&Endorsement> {
+        self.endorsement.as_ref()
+    }
+
+    /// The PCRs quoted.
+    pub fn pcrs(&self) -> &PcrValues {
+        &self.pcrs
+    }
+
+    /// How they compare with the policy.
+    pub fn pcr_verdict(&self) -> PcrVerdict {
+        self.pcr_verdict
+    }
+
+    /// The TPM's counters.
+    pub fn state(&self) -> TpmState {
+        self.state
+    }
+
+    /// The nonce that the evidence answered.
+    pub fn nonce(&self) -> &[u8; 32] {
+        &self.nonce
+    }
+
+    /// When it was judged.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// By which policy.
+    pub fn policy_sha256(&self) -> &[u8; 32] {
+        &self.policy_sha256
+    }
+}
+
+/// Judges the answer of an enrolment, consuming the session whatever comes out.
+///
+/// 1. The session has not ended.
+/// 2. The TPM of the endorsement key released the secret to this attestation key.
+/// 3. The attestation key certified the device key, over this transcript.
+/// 4. The attestation key quoted exactly the PCRs asked for, over this transcript.
+/// 5. The policy allows their values.
+/// 6. The certificate request is by the device key, for it.
+/// 7. The device holds the X25519 key, over this transcript.
+///
+/// # Errors
+/// The first check that fails.
+pub fn judge(
+    session: Session,
+    answer: &EnrolAnswer,
+    policy: &EnrolmentPolicy,
+    now: Timestamp,
+) -> Result<Verified, Refusal> {
+    let Session { admitted, challenge, transcript, secret, possession } = session;
+    let keys = admitted.keys;
+    check_time(challenge.expires_at, now)?;
+    transcript
+        .check_activation(&secret, &answer.activation_proof.0)
+        .map_err(|error| ACTIVATION.refuse(format_args!("the activation proof: {error}")))?;
+    check_certify(
+        &answer.certify_attest.0,
+        &answer.certify_signature.0,
+        &admitted.ak,
+        &transcript.certify_data(),
+        &keys.dk_name,
+    )?;
+    let state = check_quote(
+        &answer.quote_attest.0,
+        &answer.quote_signature.0,
+        &answer.pcrs,
+        &admitted.ak,
+        &transcript.quote_data(),
+        &challenge.pcr_selection,
+    )?;
+    let pcr_verdict = pcr::judge(&answer.pcrs, policy)?;
+    check_request(&answer.csr.0, &admitted.dk)?;
+    possession
+        .verify(&keys.x25519_public, &challenge.nonce.0, &transcript, &answer.x25519_proof.0)
+        .map_err(possession_refusal)?;
+    Ok(Verified {
+        device: admitted.device,
+        key: admitted.dk,
+        keys,
+        software: admitted.endorsement.software,
+        endorsement: Some(admitted.endorsement),
+        pcrs: answer.pcrs.clone(),
+        pcr_verdict,
+        state,
+        nonce: challenge.nonce.0,
+        at: now,
+        policy_sha256: *policy.sha256(),
+    })
+}
+
+fn check_time(expires_at: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    if now > expires_at {
+        return Err(SESSION_EXPIRED.refuse(format_args!("the session ended at {expires_at}")));
+    }
+    Ok(())
+}
+
+fn possession_refusal(error: BindingError) -> Refusal {
+    let check = match error {
+        BindingError::LowOrder => X25519_LOW_ORDER,
+        BindingError::Reflected => X25519_REFLECTED,
+        BindingError::Key(_) | BindingError::Mismatch => X25519_POSSESSION,
+    };
+    check.refuse(format_args!("the X25519 possession proof: {error}"))
+}
+
+/// What the authority has on record of a device that renews.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The device.
+    pub device: DeviceId,
+    /// Its keys as enrolled.
+    pub keys: DeviceKeys,
+    /// Whether its TPM is a software TPM.
+    pub software: bool,
+    /// The TPM's counters at the last attestation.
+    pub last: TpmState,
+    /// Serial number of the certificate it renews with, as in its DER.
+    pub serial: Vec<u8>,
+}
+
+/// A renewal challenged and not yet answered.
+#[derive(Debug)]
+pub struct RenewalSession {
+    known: Known,
+    challenge: RenewChallenge,
+}
+
+impl RenewalSession {
+    /// Draws a challenge for a device on record.
+    pub fn new(
+        known: Known,
+        policy: &EnrolmentPolicy,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let challenge = RenewChallenge {
+            session: SessionId::from_bytes(draw(rng)),
+            nonce: Fixed(draw(rng)),
+            pcr_selection: policy.data().pcrs.clone(),
+            expires_at: session_end(now),
+        };
+        Self { known, challenge }
+    }
+
+    /// What to send to the device.
+    pub fn challenge(&self) -> &RenewChallenge {
+        &self.challenge
+    }
+
+    /// Names the session.
+    pub fn id(&self) -> SessionId {
+        self.challenge.session
+    }
+
+    /// The device that must answer.
+    pub fn device(&self) -> &DeviceId {
+        &self.known.device
+    }
+}
+
+/// Judges the answer of a renewal, consuming the session whatever comes out.
+///
+/// 1. The session has not ended.
+/// 2. The keys on record are still what they must be.
+/// 3. The attestation key on record quoted exactly the PCRs asked for, over nonce, device, keys,
+///    old certificate and new request.
+/// 4. The TPM's counters did not go down, and the policy allows its TPM and its PCRs.
+/// 5. The certificate request is by the device key on record, for it.
+///
+/// # Errors
+/// The first check that fails.
+pub fn judge_renewal(
+    session: RenewalSession,
+    answer: &RenewAnswer,
+    policy: &EnrolmentPolicy,
+    now: Timestamp,
+) -> Result<Verified, Refusal> {
+    let RenewalSession { known, challenge } = session;
+    check_time(challenge.expires_at, now)?;
+    let ak = parse_public("attestation key", &known.keys.ak_public)?;
+    let dk = parse_public("device key", &known.keys.dk_public)?;
+    let (ak_key, dk_key) = (check_ak(&ak)?, check_dk(&dk, &ak)?);
+    let renewal = Renewal {
+        nonce: &challenge.nonce.0,
+        device: &known.device,
+        dk_name: &known.keys.dk_name,
+        x25519_public: &known.keys.x25519_public,
+        old_serial: &known.serial,
+        csr: &answer.csr.0,
+    };
+    let state = check_quote(
+        &answer.quote_attest.0,
+        &answer.quote_signature.0,
+        &answer.pcrs,
+        &ak_key,
+        &renewal.quote_data(),
+        &challenge.pcr_selection,
+    )?;
+    state.check_after(&known.last)?;
+    if known.software && !policy.data().allow_software_tpm {
+        return Err(SOFTWARE_TPM.refuse("a software TPM, which this policy does not allow"));
+    }
+    let pcr_verdict = pcr::judge(&answer.pcrs, policy)?;
+    check_request(&answer.csr.0, &dk_key)?;
+    Ok(Verified {
+        device: known.device,
+        key: dk_key,
+        keys: known.keys,
+        software: known.software,
+        endorsement: None,
+        pcrs: answer.pcrs.clone(),
+        pcr_verdict,
+        state,
+        nonce: challenge.nonce.0,
+        at: now,
+        policy_sha256: *policy.sha256(),
+    })
+}
