@@ -1,4 +1,22 @@
 //! Evidence and judgement: what a device must show to be enrolled, and the checks on it.
+//!
+//! Pure: no files, no sockets, no clock, no randomness of its own and no TPM. The time is an
+//! argument `now`, randomness a generator that the caller brings, evidence is bytes.
+//!
+//! | module | in a sentence |
+//! |---|---|
+//! | [`ids`], [`messages`] | who takes part, and the JSON bodies they exchange |
+//! | [`tpm`] | TPM structures, parsed strictly |
+//! | [`endorsement`], [`templates`] | which TPM it is, and what its keys must be |
+//! | [`activation`], [`binding`] | what proves that the keys belong together, and to this session |
+//! | [`quote`], [`pcr`], [`csr`] | what the keys signed |
+//! | [`policy`], [`verify`] | which evidence is good enough, and the judgement as lists of checks |
+//! | [`refusals`] | every way to fail, numbered |
+//! | [`certificate`], [`status`], [`result`] | what the authority issues, and how others check it |
+//!
+//! Who must trust what: the authority trusts the installed anchors; devices and the aggregator
+//! trust the pinned certificate authority and what it signs; nobody trusts what a TPM's storage
+//! holds, since anybody with owner authorisation can write it. Start reading at [`verify`].
 
 pub mod activation;
 pub mod binding;
@@ -12,6 +30,8 @@ pub mod pcr;
 pub mod policy;
 pub mod quote;
 pub mod refusals;
+pub mod result;
+pub mod status;
 pub mod templates;
 pub mod tpm;
 pub mod verify;
