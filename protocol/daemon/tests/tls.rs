@@ -146,20 +146,46 @@ async fn where_certificates_are_optional_both_are_served() {
     assert_eq!(answer.unwrap().1, "1");
 }
 
-#[tokio::test]
-async fn every_connection_costs_a_signature() {
-    let ca = Ca::new();
-    let signatures = Arc::new(AtomicUsize::new(0));
-    let (chain, key) = ca.issue("device");
-    let key = Arc::new(Counting(key, Arc::clone(&signatures)));
-    let device = Identity::new(chain, key).unwrap();
-    let server = aggregator(&ca).await;
-    let config = client(&ca, "aggregator", Some(&device));
+/// A role's identity on `ca` that counts its signatures.
+fn counted(ca: &Ca, role: &str) -> (Identity, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let (chain, key) = ca.issue(role);
+    let key = Arc::new(Counting(key, Arc::clone(&count)));
+    (Identity::new(chain, key).unwrap(), count)
+}
+
+async fn connect_three_times(server: &Running, config: &Arc<ClientConfig>) {
     for _ in 0..3 {
-        let mut client = Client::connect(server.address, Arc::clone(&config)).await.unwrap();
+        let mut client = Client::connect(server.address, Arc::clone(config)).await.unwrap();
         soon(client.get("/who")).await.unwrap();
         soon(client.get("/who")).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_client_never_resumes_even_where_the_server_would() {
+    let ca = Ca::new();
+    let (device, signatures) = counted(&ca, "device");
+    let clients = Clients::Required(ca.roots(), role("device"));
+    let config = tls::server_config(&ca.identity("aggregator"), clients).unwrap();
+    let mut willing = (*config).clone();
+    willing.send_tls13_tickets = 2;
+    willing.session_storage = rustls::server::ServerSessionMemoryCache::new(8);
+    let server = serve(Arc::new(willing), router(), Limits::default()).await;
+    connect_three_times(&server, &client(&ca, "aggregator", Some(&device))).await;
+    assert_eq!(signatures.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_server_never_resumes_even_where_the_client_would() {
+    let ca = Ca::new();
+    let (aggregator, signatures) = counted(&ca, "aggregator");
+    let clients = Clients::Required(ca.roots(), role("device"));
+    let config = tls::server_config(&aggregator, clients).unwrap();
+    let server = serve(config, router(), Limits::default()).await;
+    let mut willing = (*client(&ca, "aggregator", Some(&ca.identity("device")))).clone();
+    willing.resumption = rustls::client::Resumption::in_memory_sessions(8);
+    connect_three_times(&server, &Arc::new(willing)).await;
     assert_eq!(signatures.load(Ordering::SeqCst), 3);
 }
 
