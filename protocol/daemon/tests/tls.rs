@@ -27,7 +27,7 @@ fn router() -> Router {
                 peer.certificates.len().to_string()
             }),
         )
-        .route("/slow", route(|| async { tokio::time::sleep(Duration::from_millis(300)).await }))
+        .route("/slow", route(|| async { tokio::time::sleep(Duration::from_secs(1)).await }))
         .route("/hangs", route(|| async { std::future::pending::<()>().await }))
 }
 
@@ -280,14 +280,20 @@ async fn the_connections_of_one_device_can_be_closed() {
 async fn stopping_lets_requests_end_but_not_for_ever() {
     let ca = Ca::new();
     let config = tls::server_config(&ca.identity("authority"), Clients::Anonymous).unwrap();
-    let limits = Limits { drain: Duration::from_secs(1), ..Limits::default() };
+    let limits = Limits { drain: Duration::from_secs(3), ..Limits::default() };
     let server = serve(config, router(), limits).await;
     let config = client(&ca, "authority", None);
     let mut idle = Client::connect(server.address, Arc::clone(&config)).await.unwrap();
     soon(idle.get("/who")).await.unwrap();
     let slow = tokio::spawn(get(server.address, Arc::clone(&config), "/slow"));
     let hangs = tokio::spawn(get(server.address, Arc::clone(&config), "/hangs"));
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    soon(async {
+        while server.connections.count() < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
 
     server.shutdown.trigger();
     assert_eq!(soon(slow).await.unwrap().unwrap().0, 200);
