@@ -19,7 +19,6 @@ use sealsum_attest::templates::EkAlgorithm;
 use sealsum_attest::verify::{self, AuthorityIdentity, Session, Verified};
 
 pub use device::Device;
-pub use fleet::TestFleet;
 pub use vendor::Vendor;
 
 /// The moment at which all tests happen.
