@@ -3,7 +3,9 @@
 pub mod bitmap;
 pub mod bounds;
 pub mod channel;
+pub mod client;
 pub mod codec;
+pub mod cohort;
 pub mod dp;
 pub mod encoding;
 pub mod error;
@@ -19,6 +21,7 @@ pub mod membership;
 pub mod merkle;
 pub mod messages;
 pub mod parameters;
+pub mod policy;
 pub mod roster;
 pub mod scalar;
 pub mod shamir;

@@ -1,8 +1,11 @@
 //! What is computed, as its owner signed it once for all its rounds.
 
+mod file;
+mod numbers;
 mod round;
 mod signed;
 
+pub use file::{TaskFile, TaskFileError, share_permille};
 pub use round::{Grant, RoundSpec};
 pub use signed::SignedTask;
 
@@ -12,7 +15,7 @@ use crate::guard::Guard;
 use crate::ids::Hash;
 use crate::labels;
 use crate::mask::Suite;
-use crate::parameters::{CohortInputs, LARGEST_COHORT, SMALLEST_COHORT};
+use crate::parameters::{LARGEST_COHORT, SMALLEST_COHORT};
 
 /// Most coordinates of a vector.
 pub const MAX_COORDINATES: u32 = 1 << 26;
@@ -20,10 +23,6 @@ pub const MAX_COORDINATES: u32 = 1 << 26;
 pub const MAX_NAME: usize = 63;
 /// Longest deadline of a step, in seconds.
 pub const MAX_DEADLINE_S: u32 = 86_400;
-/// Largest scale, in units per 1.0.
-pub const MAX_SCALE: u64 = 1 << 40;
-/// Largest clip in units: integers up to here are exact in an f64.
-pub const MAX_CLIP_UNITS: f64 = (1u64 << 52) as f64;
 /// Largest weight of a device.
 pub const MAX_WEIGHT: u32 = 1_000_000;
 
@@ -159,16 +158,9 @@ impl Task {
     pub fn hash(&self) -> Hash {
         labels::TASK.hash(&[&self.encoded()])
     }
+}
 
-    /// What the parameters of a round follow from.
-    pub fn cohort_inputs(&self) -> CohortInputs {
-        CohortInputs {
-            min_contributors: self.min_contributors,
-            corrupt_share_permille: self.corrupt_share_permille,
-            dropout_share_permille: self.dropout_share_permille,
-        }
-    }
-
+impl TaskFields {
     /// Coordinates that are summed: the vector's, and the weight if there is one.
     pub fn summed_coordinates(&self) -> usize {
         self.coordinates as usize + usize::from(self.weights != Weights::Equal)
@@ -193,18 +185,17 @@ fn check_vector(task: &TaskFields) -> Result<(), Refusal> {
     check(named, "name must be 1 to 63 of [a-z0-9-]")?;
     let sized = (1..=MAX_COORDINATES).contains(&task.coordinates);
     check(sized, "coordinates must be 1 to 67108864")?;
+    let weighty = task.summed_coordinates() <= MAX_COORDINATES as usize;
+    check(weighty, "coordinates and the weight must be at most 67108864")?;
     check((8..=64).contains(&task.ring_bits), "ring_bits must be 8 to 64")?;
-    let power = task.scale.is_power_of_two() && task.scale <= MAX_SCALE;
-    check(power, "scale must be a power of two up to 2^40")?;
-    let clipped = task.clip.is_finite() && task.clip > 0.0;
-    check(clipped, "clip must be above zero and finite")?;
-    let units = task.clip * task.scale as f64;
-    check((1.0..=MAX_CLIP_UNITS).contains(&units), "clip x scale must be 1 to 2^52")?;
     let weighed = match task.weights {
         Weights::Equal => true,
         Weights::UpTo(max) => (1..=MAX_WEIGHT).contains(&max),
     };
-    check(weighed, "weights.max must be 1 to 1000000")
+    check(weighed, "weights.max must be 1 to 1000000")?;
+    task.sensitivity()
+        .map(drop)
+        .map_err(|error| Refusal::new(Guard::TaskInvalid, error.to_string()))
 }
 
 fn check_cohort(task: &TaskFields) -> Result<(), Refusal> {

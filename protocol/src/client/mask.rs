@@ -1,0 +1,231 @@
+//! Step 3: the vector becomes integers, the integers become masked words.
+
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::check::Checking;
+use super::once::{Once, OnceCounter};
+use super::share::{HeldShares, MaskSecrets};
+use super::{Now, Seat, in_time};
+use crate::bitmap::Bitmap;
+use crate::dp::accountant::Charge;
+use crate::dp::clip::clip;
+use crate::dp::rounding::round_stochastic;
+use crate::dp::skellam::Sampler;
+use crate::error::{Error, Refusal, require};
+use crate::guard::Guard;
+use crate::ids::Hash;
+use crate::mask::{self, MaskSeed, Sign};
+use crate::merkle;
+use crate::messages::MaskedInput;
+use crate::parameters::Parameters;
+use crate::task::{Task, Weights};
+use crate::transcript::{SharedTranscript, chunk_leaf};
+
+/// A device that knows the set that shared, and has not yet sent anything of its vector.
+pub struct Masking {
+    seat: Seat,
+    secrets: MaskSecrets,
+    shared: Bitmap,
+    transcript: SharedTranscript,
+    held: HeldShares,
+}
+
+/// A device's vector as integers with their noise, good for one masked input. Erased when dropped.
+pub struct Quantized(Zeroizing<Vec<i64>>);
+
+/// A device whose masked input is on its way.
+pub struct Uploading {
+    seat: Seat,
+    shared: Bitmap,
+    transcript: SharedTranscript,
+    held: HeldShares,
+    quantized: Quantized,
+    masks: Vec<(MaskSeed, Sign)>,
+    leaves: Vec<Option<Hash>>,
+}
+
+/// Clips, rounds and noises a device's vector for one round. `update` has the task's coordinates;
+/// `weight` is above zero and at most the task's largest, and is there exactly if the task has
+/// weights. A retry must start here again: fresh rounding, fresh noise, a new charge.
+///
+/// # Errors
+/// [`Guard::Norm`] with what is wrong with the vector; the application is at fault.
+pub fn prepare(
+    update: &[f64],
+    weight: Option<f64>,
+    task: &Task,
+    parameters: &Parameters,
+    rng: &mut impl CryptoRng,
+) -> Result<Quantized, Refusal> {
+    let weighed = weigh(update, weight, task)?;
+    let clipped =
+        clip(&weighed, task.clip).map_err(|error| Refusal::new(Guard::Norm, error.to_string()))?;
+    let sensitivity = task.checked_sensitivity()?;
+    let mut integers = round_stochastic(&clipped, task.scale, &sensitivity, rng);
+    if let Some(variance) = task.noise_variance(parameters)? {
+        Sampler::new(&variance).add_to(&mut integers, rng);
+    }
+    Ok(Quantized(integers))
+}
+
+/// The vector times w / max, then w / max itself; the vector alone if devices count alike.
+fn weigh(update: &[f64], weight: Option<f64>, task: &Task) -> Result<Zeroizing<Vec<f64>>, Refusal> {
+    require(update.len() == task.coordinates as usize, Guard::Norm, || {
+        format!("{} values, the task has {}", update.len(), task.coordinates)
+    })?;
+    match (task.weights, weight) {
+        (Weights::Equal, None) => Ok(Zeroizing::new(update.to_vec())),
+        (Weights::UpTo(max), Some(weight)) if weight > 0.0 && weight <= f64::from(max) => {
+            let share = weight / f64::from(max);
+            let weighed = update.iter().map(|value| value * share);
+            Ok(Zeroizing::new(weighed.chain([share]).collect()))
+        }
+        (Weights::Equal, Some(_)) => Err(Refusal::new(Guard::Norm, "the task takes no weight")),
+        (Weights::UpTo(max), _) => {
+            Err(Refusal::new(Guard::Norm, format!("the task needs a weight above 0, up to {max}")))
+        }
+    }
+}
+
+impl Quantized {
+    /// The integers, noise included, for a caller that made them otherwise.
+    pub fn from_integers(integers: Zeroizing<Vec<i64>>) -> Self {
+        Self(integers)
+    }
+}
+
+impl Masking {
+    pub(super) fn new(seat: Seat, secrets: MaskSecrets, shared: Bitmap, held: HeldShares) -> Self {
+        let transcript = seat.cohort.transcript.with_sharers(&shared);
+        Self { seat, secrets, shared, transcript, held }
+    }
+
+    /// The device's place in the round.
+    pub fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// The devices that shared.
+    pub fn shared(&self) -> &Bitmap {
+        &self.shared
+    }
+
+    /// [`prepare`] for this round.
+    ///
+    /// # Errors
+    /// [`Guard::Norm`]; the application is at fault, and the round can go on with another vector.
+    pub fn prepare(
+        &self,
+        update: &[f64],
+        weight: Option<f64>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Quantized, Refusal> {
+        prepare(update, weight, &self.seat.cohort.task, &self.seat.cohort.parameters, rng)
+    }
+
+    /// What taking part costs; the caller charges and syncs its ledger after
+    /// [`Masking::prepare`] and before [`Masking::mask`]. `None` without noise.
+    ///
+    /// # Errors
+    /// [`Guard::Parameters`] if there is too little noise to count.
+    pub fn charge(&self) -> Result<Option<Charge>, Refusal> {
+        self.seat.cohort.task.charge(&self.seat.cohort.parameters)
+    }
+
+    /// Spends the counter and derives the masks: against exactly the neighbours in U2, and the
+    /// device's own. The keys that the seeds come from are erased.
+    ///
+    /// # Errors
+    /// [`Guard::OnceCounter`], [`Guard::Deadline`], [`Guard::Norm`] for a vector of another length.
+    /// The device is out of the round and has sent nothing of its vector.
+    pub fn mask<C: OnceCounter>(
+        self,
+        quantized: Quantized,
+        once: &mut Once<C>,
+        now: Now,
+    ) -> Result<Uploading, Error> {
+        let Self { seat, secrets, shared, transcript, held } = self;
+        in_time(now, seat.limits.survivors, "the masked input")?;
+        let layout = &seat.cohort.layout;
+        require(quantized.0.len() == layout.coordinates(), Guard::Norm, || {
+            format!("{} integers, not {}", quantized.0.len(), layout.coordinates())
+        })?;
+        let leaves = vec![None; layout.chunks()];
+        let masks = masks(&seat, &secrets, &shared, &transcript)?;
+        once.spend()?;
+        Ok(Uploading { seat, shared, transcript, held, quantized, masks, leaves })
+    }
+}
+
+/// PRG(self) and one +-PRG(pair) for each neighbour in U2; the sign follows the roster index.
+fn masks(
+    seat: &Seat,
+    secrets: &MaskSecrets,
+    shared: &Bitmap,
+    transcript: &SharedTranscript,
+) -> Result<Vec<(MaskSeed, Sign)>, Refusal> {
+    let (cohort, own, suite) = (&seat.cohort, seat.own, seat.cohort.task.mask_suite);
+    let mut masks = vec![(transcript.self_seed(suite, own, &secrets.self_mask), Sign::Plus)];
+    for peer in cohort.neighbours_in(own, shared) {
+        let pair = (peer, &cohort.entries[peer].mask_key);
+        let seed = transcript
+            .pair_seed(suite, (own, &secrets.mask_key), pair)
+            .map_err(|error| Refusal::of(Guard::BadKey, cohort.device(peer), error.to_string()))?;
+        masks.push((seed, Sign::of_pair(own, peer)));
+    }
+    Ok(masks)
+}
+
+impl Uploading {
+    /// The device's place in the round.
+    pub fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// How many chunks to send.
+    pub fn chunks(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// The bytes of one chunk; the same each time.
+    ///
+    /// # Panics
+    /// If there is no such chunk.
+    pub fn chunk(&mut self, index: usize) -> Vec<u8> {
+        let cohort = &self.seat.cohort;
+        let values = &self.quantized.0[cohort.layout.chunk_coordinates(index)];
+        let mut words = cohort.layout.encode_chunk(index, values);
+        for (seed, sign) in &self.masks {
+            mask::apply(cohort.task.mask_suite, seed, index, &mut words, *sign);
+        }
+        let bytes = cohort.layout.to_wire(index, &words);
+        self.leaves[index] = Some(chunk_leaf(index, &bytes));
+        bytes
+    }
+
+    /// The message that completes the masked input, to send after all chunks.
+    pub fn masked_input(&mut self) -> MaskedInput {
+        let leaves: Vec<Hash> = (0..self.leaves.len()).map(|index| self.leaf(index)).collect();
+        let root = merkle::root(&leaves);
+        let signature = self.seat.signing.sign(&self.transcript.masked_string(&root));
+        MaskedInput { root, signature }
+    }
+
+    fn leaf(&mut self, index: usize) -> Hash {
+        match self.leaves[index] {
+            Some(leaf) => leaf,
+            None => chunk_leaf(index, &self.chunk(index)),
+        }
+    }
+
+    /// The aggregator has the masked input: the vector and all that masked it are erased.
+    pub fn acknowledged(self) -> Checking {
+        Checking {
+            seat: self.seat,
+            shared: self.shared,
+            transcript: self.transcript,
+            held: self.held,
+        }
+    }
+}
