@@ -69,7 +69,8 @@ pub struct Endorsement {
 /// something else; [`TpmError::Password`] if the endorsement hierarchy has one.
 pub fn read(tpm: &Tpm, algorithm: EkAlgorithm) -> Result<Endorsement, TpmError> {
     let certificate = tpm.run(move |context| read_certificate(context, algorithm))?;
-    let public = tpm.run(move |context| with_ek(context, algorithm, |_, _, public| Ok(public)))?;
+    let public =
+        tpm.run_slow(move |context| with_ek(context, algorithm, |_, _, public| Ok(public)))?;
     Ok(Endorsement { public, certificate })
 }
 

@@ -216,7 +216,8 @@ impl Identity {
     pub fn activate(&self, blob: &[u8], secret: &[u8]) -> Result<ActivationSecret, TpmError> {
         let (ak, algorithm) = (self.state.ak(), self.state.ek_algorithm);
         let (blob, secret) = (blob.to_vec(), secret.to_vec());
-        self.tpm.run(move |context| evidence::activate(context, algorithm, &ak, &blob, &secret))
+        self.tpm
+            .run_slow(move |context| evidence::activate(context, algorithm, &ak, &blob, &secret))
     }
 
     fn new(tpm: &Tpm, state: IdentityState) -> Result<Self, TpmError> {

@@ -18,9 +18,12 @@ use tss_esapi::Context;
 use tss_esapi::constants::{CapabilityType, PropertyTag};
 use tss_esapi::structures::CapabilityData;
 
-/// Longest wait for one operation, all its TPM commands together. INTERFACE promises an error
-/// within 10 s; the slowest operation of a hardware TPM, an RSA key from its seed, takes seconds.
-const DEADLINE: Duration = Duration::from_secs(9);
+/// Longest wait for one operation, all its TPM commands together: a hung TPM is an error within
+/// 10 s, scheduling on a busy machine included.
+const DEADLINE: Duration = Duration::from_secs(8);
+/// Longest wait for an operation that makes an RSA key from its seed, which takes some hardware
+/// TPMs many seconds. The TPM must have answered something else just before.
+const SLOW_DEADLINE: Duration = Duration::from_secs(60);
 /// Operations that may wait for the thread; more are refused at once.
 const QUEUE: usize = 64;
 /// Pauses before another attempt when all slots of the TPM are taken.
@@ -89,13 +92,31 @@ impl Tpm {
     }
 
     /// Runs `job` on the TPM's thread. It may run several times, when the TPM had no free slot.
-    pub(crate) fn run<T, F>(&self, mut job: F) -> Result<T, TpmError>
+    pub(crate) fn run<T, F>(&self, job: F) -> Result<T, TpmError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Context) -> Result<T, TpmError> + Send + 'static,
+    {
+        self.run_within(self.shared.deadline, job)
+    }
+
+    /// The same for what takes a healthy TPM long, once it has shown that it is healthy.
+    pub(crate) fn run_slow<T, F>(&self, job: F) -> Result<T, TpmError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Context) -> Result<T, TpmError> + Send + 'static,
+    {
+        self.properties()?;
+        self.run_within(SLOW_DEADLINE, job)
+    }
+
+    fn run_within<T, F>(&self, limit: Duration, mut job: F) -> Result<T, TpmError>
     where
         T: Send + 'static,
         F: FnMut(&mut Context) -> Result<T, TpmError> + Send + 'static,
     {
         let (answer, result) = sync_channel(1);
-        let expires = Instant::now() + self.shared.deadline;
+        let expires = Instant::now() + limit;
         let run = Box::new(move |link: &mut Link| {
             // The caller may have given up meanwhile; then the result is dropped here.
             let _ = answer.send(link.attempt(&mut job, expires));

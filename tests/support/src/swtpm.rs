@@ -148,7 +148,7 @@ fn start(state: &Path, port: u16) -> Option<Process> {
     while !listens(process.id(), &[port, control]) {
         if let Some(status) = process.ended() {
             let log = process.log_text();
-            // setpriv says 127 when there is no such program.
+            // The shell says 127 when there is no such program.
             assert!(status.code() != Some(127), "swtpm is missing. Try: {INSTALL}");
             assert!(log.contains("bind") || log.contains("Could not open"), "swtpm: {log}");
             return None;

@@ -71,6 +71,21 @@ fn a_paused_process_resumes_and_a_dropped_one_is_gone() {
 }
 
 #[test]
+fn a_process_inherits_no_open_files() {
+    let directory = tempfile::tempdir().unwrap();
+    // A socket without close-on-exec, as the TPM library makes them.
+    let flags = rustix::net::SocketFlags::empty();
+    let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM);
+    let _socket = rustix::net::socket_with(family, kind, flags, None).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ls -l /proc/$$/fd"]);
+    let mut process = Process::start(command, directory.path().join("log"));
+    assert!(process.wait(Duration::from_secs(10)).unwrap().success());
+    let files = process.log_text();
+    assert!(!files.contains("socket:"), "{files}");
+}
+
+#[test]
 #[should_panic(expected = "ended before it was ready")]
 fn a_process_that_ends_is_not_waited_for() {
     let directory = tempfile::tempdir().unwrap();

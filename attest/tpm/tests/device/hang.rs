@@ -26,6 +26,10 @@ fn a_hung_tpm_is_an_error_in_time_and_recovers() {
         }
     });
     assert!(started.elapsed() < PROMISED, "it took {:?}", started.elapsed());
+    let started = Instant::now();
+    let refused = identity.activate(&[1; 68], &[1; 256]).err();
+    assert!(matches!(refused, Some(TpmError::NoAnswer { .. })), "{refused:?}");
+    assert!(started.elapsed() < PROMISED, "it took {:?}", started.elapsed());
     chip.resume();
     identity.device_key().sign(b"there you are").unwrap();
     identity.open_vault().unwrap();
