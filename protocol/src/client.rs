@@ -35,15 +35,7 @@ use crate::error::{Refusal, require};
 use crate::guard::Guard;
 use crate::signature::SecretKey;
 use crate::task::Deadlines;
-
-/// The time as the device sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Seconds since 1970 UTC, for dates.
-    pub unix_s: u64,
-    /// Milliseconds of a clock that nobody sets, for deadlines.
-    pub steady_ms: u64,
-}
+use crate::time::Now;
 
 /// How much later than the aggregator's deadline a message may arrive, in milliseconds.
 pub const GRACE_MS: u64 = 5_000;

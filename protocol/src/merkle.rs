@@ -9,20 +9,46 @@ use crate::labels;
 /// The longest path: a list has at most 2^32 leaves.
 pub const MAX_PATH: usize = 32;
 
-/// The root over leaf hashes, in order.
-pub fn root(leaves: &[Hash]) -> Hash {
-    bind_size(leaves.len(), top(leaves))
+/// A hash tree with all its nodes.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// The leaves, then each level above; a last node without a sibling moves up as it is.
+    levels: Vec<Vec<Hash>>,
 }
 
-/// The hashes beside the way from leaf `index` to the root, lowest first.
-///
-/// # Panics
-/// If there is no such leaf.
-pub fn path(leaves: &[Hash], index: usize) -> Vec<Hash> {
-    assert!(index < leaves.len(), "leaf {index} of {}", leaves.len());
-    let mut siblings = Vec::new();
-    collect_path(leaves, index, &mut siblings);
-    siblings
+impl Tree {
+    /// The tree over leaf hashes, in order.
+    pub fn new(leaves: Vec<Hash>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
+            let above = below.chunks(2).map(|pair| match pair {
+                [left, right] => node(*left, *right),
+                _ => pair[0],
+            });
+            levels.push(above.collect());
+        }
+        Self { levels }
+    }
+
+    /// The root, which the number of leaves is part of.
+    pub fn root(&self) -> Hash {
+        let top = self.levels.last().and_then(|level| level.first());
+        bind_size(self.levels[0].len(), top.copied().unwrap_or(labels::TREE_NODE.hash(&[])))
+    }
+
+    /// The hashes beside the way from leaf `index` to the root, lowest first; none if there is no
+    /// such leaf.
+    pub fn path(&self, index: usize) -> Option<Vec<Hash>> {
+        self.levels[0].get(index)?;
+        let levels = self.levels.iter().enumerate();
+        let beside = levels.filter_map(|(height, level)| level.get((index >> height) ^ 1));
+        Some(beside.copied().collect())
+    }
+}
+
+/// The root over leaf hashes, in order.
+pub fn root(leaves: Vec<Hash>) -> Hash {
+    Tree::new(leaves).root()
 }
 
 /// The root that `leaf`, at `index` of `size`, and `siblings` lead to; none if the path does not
@@ -33,31 +59,6 @@ pub fn root_from_path(leaf: Hash, index: usize, size: usize, siblings: &[Hash]) 
     }
     let (top, used) = climb(leaf, index, size, siblings)?;
     (used == siblings.len()).then(|| bind_size(size, top))
-}
-
-fn top(leaves: &[Hash]) -> Hash {
-    match leaves {
-        [] => labels::TREE_NODE.hash(&[]),
-        [leaf] => *leaf,
-        _ => {
-            let (left, right) = leaves.split_at(split(leaves.len()));
-            node(top(left), top(right))
-        }
-    }
-}
-
-fn collect_path(leaves: &[Hash], index: usize, siblings: &mut Vec<Hash>) {
-    if leaves.len() <= 1 {
-        return;
-    }
-    let (left, right) = leaves.split_at(split(leaves.len()));
-    if index < left.len() {
-        collect_path(left, index, siblings);
-        siblings.push(top(right));
-    } else {
-        collect_path(right, index - left.len(), siblings);
-        siblings.push(top(left));
-    }
 }
 
 fn climb(leaf: Hash, index: usize, size: usize, siblings: &[Hash]) -> Option<(Hash, usize)> {
@@ -102,10 +103,11 @@ mod tests {
         for size in 1..20 {
             let leaves = leaves(size);
             for (index, leaf) in leaves.iter().enumerate() {
-                let path = path(&leaves, index);
+                let tree = Tree::new(leaves.clone());
+                let path = tree.path(index).unwrap();
                 for claimed in 0..leaves.len() {
                     let proved = root_from_path(*leaf, claimed, leaves.len(), &path);
-                    assert_eq!(proved == Some(root(&leaves)), claimed == index);
+                    assert_eq!(proved == Some(tree.root()), claimed == index);
                 }
             }
         }
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn a_path_of_another_length_proves_nothing() {
         let leaves = leaves(7);
-        let mut path = path(&leaves, 2);
+        let mut path = Tree::new(leaves.clone()).path(2).unwrap();
         path.push(Hash([0; 32]));
         assert_eq!(root_from_path(leaves[2], 2, 7, &path), None);
         path.truncate(2);
@@ -125,6 +127,6 @@ mod tests {
     fn the_size_is_part_of_the_root() {
         let pair = leaves(2);
         let joined = [node(pair[0], pair[1])];
-        assert_ne!(root(&pair), root(&joined));
+        assert_ne!(root(pair), root(joined.to_vec()));
     }
 }

@@ -48,8 +48,7 @@ impl Entry {
 
 /// rho: the root of the hash tree over the entries in the order of the roster.
 pub fn roster_root<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Hash {
-    let leaves: Vec<Hash> = entries.into_iter().map(Entry::leaf).collect();
-    merkle::root(&leaves)
+    merkle::root(entries.into_iter().map(Entry::leaf).collect())
 }
 
 impl Encode for Entry {

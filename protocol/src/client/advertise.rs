@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 
-use super::{Limits, Now};
+use super::Limits;
 use crate::error::{Refusal, require};
 use crate::exchange::ExchangeKey;
 use crate::guard::Guard;
@@ -14,6 +14,7 @@ use crate::roster::{Entry, SignedEntry};
 use crate::scalar::SecretScalar;
 use crate::signature::SecretKey;
 use crate::task::{RoundSpec, Task};
+use crate::time::Now;
 use crate::transcript;
 
 /// Who this device is.

@@ -3,11 +3,12 @@
 use super::once::{Once, OnceCounter};
 use super::share::HeldShares;
 use super::unmask::Unmasking;
-use super::{Now, Seat, in_time};
+use super::{Seat, in_time};
 use crate::bitmap::Bitmap;
 use crate::error::{Error, Refusal, require};
 use crate::guard::Guard;
 use crate::messages::{ConsistencySignature, Quorum, Survivors};
+use crate::time::Now;
 use crate::transcript::SharedTranscript;
 
 /// A device whose masked input is complete, and which waits for the survivors.

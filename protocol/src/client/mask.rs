@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::check::Checking;
 use super::once::{Once, OnceCounter};
 use super::share::{HeldShares, MaskSecrets};
-use super::{Now, Seat, in_time};
+use super::{Seat, in_time};
 use crate::bitmap::Bitmap;
 use crate::dp::accountant::Charge;
 use crate::dp::clip::clip;
@@ -20,6 +20,7 @@ use crate::merkle;
 use crate::messages::MaskedInput;
 use crate::parameters::Parameters;
 use crate::task::{Task, Weights};
+use crate::time::Now;
 use crate::transcript::{SharedTranscript, chunk_leaf};
 
 /// A device that knows the set that shared, and has not yet sent anything of its vector.
@@ -207,7 +208,7 @@ impl Uploading {
     /// The message that completes the masked input, to send after all chunks.
     pub fn masked_input(&mut self) -> MaskedInput {
         let leaves: Vec<Hash> = (0..self.leaves.len()).map(|index| self.leaf(index)).collect();
-        let root = merkle::root(&leaves);
+        let root = merkle::root(leaves);
         let signature = self.seat.signing.sign(&self.transcript.masked_string(&root));
         MaskedInput { root, signature }
     }

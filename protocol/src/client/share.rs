@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::advertise::{Advertised, EntrySecrets};
 use super::mask::Masking;
-use super::{Now, Seat, in_time};
+use super::{Seat, in_time};
 use crate::bitmap::Bitmap;
 use crate::channel::{self, OwnKeys, PLAIN_BYTES, Receiver, Sender, Side};
 use crate::cohort::Cohort;
@@ -25,6 +25,7 @@ use crate::policy;
 use crate::roster::{Entry, SignedEntry, roster_root};
 use crate::scalar::SecretScalar;
 use crate::shamir::{self, Share};
+use crate::time::Now;
 use crate::transcript::{self, SecretKind};
 
 /// A device that dealt its shares, and waits for those of its neighbours.
@@ -232,7 +233,7 @@ fn deal(
             dealt
         })
         .collect();
-    let string = cohort.transcript.deal_string(own, &commitment, &merkle::root(&leaves));
+    let string = cohort.transcript.deal_string(own, &commitment, &merkle::root(leaves));
     let signature = seat.signing.sign(&string);
     Ok(SharedKeys { self_mask_commitment: commitment, shares, signature })
 }

@@ -3,9 +3,10 @@
 use super::check::SurvivorsAgreed;
 use super::once::{Once, OnceCounter};
 use super::share::HeldShares;
-use super::{Now, Seat, in_time};
+use super::{Seat, in_time};
 use crate::error::Error;
 use crate::messages::{Reveal, RevealedSecret, RevealedShare};
+use crate::time::Now;
 
 /// A device that saw a quorum, and holds shares to reveal.
 pub struct Unmasking {
