@@ -29,8 +29,11 @@ pub fn requested_key(der: &[u8]) -> Result<PublicKey, Refusal> {
     }
     let outer = AnyRef::from_der(der).map_err(malformed)?;
     let signed = SliceReader::new(outer.value()).and_then(|mut reader| reader.tlv_bytes());
+    // A BIT STRING with unused bits would be a second form of the same signature.
+    let signature = request.signature.as_bytes();
+    let signature = signature.ok_or_else(|| CSR_SIGNATURE.refuse("a signature of odd bits"))?;
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.as_sec1())
-        .verify(signed.map_err(malformed)?, request.signature.raw_bytes())
+        .verify(signed.map_err(malformed)?, signature)
         .map_err(|_| CSR_SIGNATURE.refuse("the request is not signed by its own key"))?;
     Ok(key)
 }

@@ -38,6 +38,8 @@ pub struct Device {
     pub x25519: StaticSecret,
     pub pcrs: PcrValues,
     pub clock: ClockInfo,
+    /// Made once: the signature of a request is randomised.
+    csr: OnceLock<Vec<u8>>,
 }
 
 impl Device {
@@ -59,6 +61,7 @@ impl Device {
             x25519: StaticSecret::from(seed),
             pcrs: pcrs(&[(0, 0x11), (7, 0x77)]),
             clock: ClockInfo { clock: 1234, reset_count: 5, restart_count: 2, safe: false },
+            csr: OnceLock::new(),
         }
     }
 
@@ -168,7 +171,7 @@ impl Device {
     }
 
     pub fn csr(&self) -> Vec<u8> {
-        csr(&self.dk, &CertificateParams::default())
+        self.csr.get_or_init(|| csr(&self.dk, &CertificateParams::default())).clone()
     }
 }
 
