@@ -6,8 +6,7 @@ use crate::keys::{Blob, with_child};
 use crate::session::ONE_EMPTY;
 use crate::worker::Tpm;
 use p256::ecdsa::Signature as EcdsaSignature;
-use rustls::crypto::{CryptoProvider, KeyProvider};
-use rustls::pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::sign::{Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme as TlsScheme};
 use sha2::{Digest as _, Sha256};
@@ -100,16 +99,6 @@ impl DeviceKey {
             (Err(error), None) => Err(failed(error.to_string())),
         }
     }
-
-    /// The ring provider for TLS, in which every private key is this one: for HTTP clients that
-    /// take a provider but no key object (ureq: give it the certificate and any PEM private key).
-    ///
-    /// What the provider refers to is never freed, because rustls asks for a reference that
-    /// lives for ever: call this once per device key, and again only for another key.
-    pub fn tls_provider(&self) -> CryptoProvider {
-        let only: &'static OnlyKey = Box::leak(Box::new(OnlyKey(self.clone())));
-        CryptoProvider { key_provider: only, ..rustls::crypto::ring::default_provider() }
-    }
 }
 
 impl fmt::Debug for DeviceKey {
@@ -141,18 +130,6 @@ impl Signer for DeviceKey {
 
     fn scheme(&self) -> TlsScheme {
         TlsScheme::ECDSA_NISTP256_SHA256
-    }
-}
-
-#[derive(Debug)]
-struct OnlyKey(DeviceKey);
-
-impl KeyProvider for OnlyKey {
-    fn load_private_key(
-        &self,
-        _any: PrivateKeyDer<'static>,
-    ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
-        Ok(Arc::new(self.0.clone()))
     }
 }
 

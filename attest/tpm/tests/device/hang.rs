@@ -24,11 +24,12 @@ fn a_hung_tpm_is_an_error_in_time_and_recovers() {
                 assert!(refused.is_transient());
             });
         }
+        // The operation with the longest deadline of all is no exception.
+        scope.spawn(|| {
+            let refused = identity.activate(&[1; 68], &[1; 256]).err();
+            assert!(matches!(refused, Some(TpmError::NoAnswer { .. })), "{refused:?}");
+        });
     });
-    assert!(started.elapsed() < PROMISED, "it took {:?}", started.elapsed());
-    let started = Instant::now();
-    let refused = identity.activate(&[1; 68], &[1; 256]).err();
-    assert!(matches!(refused, Some(TpmError::NoAnswer { .. })), "{refused:?}");
     assert!(started.elapsed() < PROMISED, "it took {:?}", started.elapsed());
     chip.resume();
     identity.device_key().sign(b"there you are").unwrap();

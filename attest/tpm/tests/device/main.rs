@@ -7,6 +7,7 @@
 
 mod bus;
 mod counter;
+mod enrolment;
 mod evidence;
 mod hang;
 mod lifecycle;
