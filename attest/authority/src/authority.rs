@@ -1,0 +1,282 @@
+//! The authority: its records, its keys, its rules, and what is open at the moment.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey as LogKey;
+use jiff::Timestamp;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use rustls::pki_types::CertificateDer;
+use sealsum_attest::certificate::{Role, chain_from_pem};
+use sealsum_attest::hex;
+use sealsum_attest::messages::Info;
+use sealsum_attest::messages::PROTOCOL_VERSION;
+use sealsum_attest::policy::EnrolmentPolicy;
+use sealsum_attest::verify::AuthorityIdentity;
+use sealsum_daemon::{Failure, codes, files, tls};
+use zeroize::Zeroizing;
+
+use crate::ca::{Ca, CaError, Issued, Leaf};
+use crate::config::{Config, StateFile};
+use crate::issuance;
+use crate::keys::{self, ServerKey};
+use crate::log::{self, Event, Head};
+use crate::metrics::Metrics;
+use crate::rate::Limiter;
+use crate::sessions::{Limits, Sessions};
+use crate::store::{Counts, Store, StoreError, devices};
+
+/// The largest key or certificate file, bytes.
+const FILE_LIMIT: u64 = 64 * 1024;
+
+/// Enrolments and renewals open at a time.
+const SESSIONS_MAX: usize = 4096;
+
+/// One fleet's authority. Its methods block; keep them off async threads.
+pub struct Authority {
+    pub(crate) config: Config,
+    pub(crate) policy: EnrolmentPolicy,
+    pub(crate) store: Store,
+    pub(crate) ca: Ca,
+    pub(crate) enrolments: Sessions<crate::enrol::Open>,
+    pub(crate) renewals: Sessions<crate::renew::Open>,
+    pub(crate) limiter: Limiter,
+    pub(crate) metrics: Metrics,
+    ca_der: Vec<u8>,
+    server_key: ServerKey,
+    log_key: LogKey,
+    own: RwLock<Issued>,
+    tls: tls::Identity,
+}
+
+/// Numbers for `status` and metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct Summary {
+    /// Devices by state.
+    pub devices: Counts,
+    /// The log.
+    pub log: Head,
+}
+
+impl Authority {
+    /// Opens the state that `init` made, verifies the log, and issues the authority's own
+    /// certificate.
+    ///
+    /// # Errors
+    /// `log_invalid` if the log was altered; `config_invalid`; `file_not_found`,
+    /// `file_permissions` or `file_format` for a file of the state directory.
+    pub fn open(config: Config, now: Timestamp) -> Result<Self, Failure> {
+        let policy = config.policy()?;
+        let ca_der = read_ca_certificate(&config)?;
+        let private = |file| files::read_private(&config.state_file(file), FILE_LIMIT);
+        let ca_key = text(&private(StateFile::CaKey)?)?;
+        let lifetime_s = policy.data().lifetime_s;
+        let ca = Ca::open(config.fleet.clone(), &ca_der, &ca_key, lifetime_s)
+            .map_err(|error| state_failure(&config, &error))?;
+        let server_key = ServerKey::from_pem(&private(StateFile::ServerKey)?)
+            .map_err(|error| state_failure(&config, &error))?;
+        let log_key = keys::log_key(&private(StateFile::LogKey)?)
+            .map_err(|error| state_failure(&config, &error))?;
+        let store = open_registry(&config)?;
+        record_policy(&store, &policy, now)?;
+        let own = issue_own(&config, &ca, &server_key, &store, now)?;
+        let tls = tls::Identity::empty();
+        let limits =
+            Limits { per_address: config.enrolment.sessions_per_address, total: SESSIONS_MAX };
+        let authority = Self {
+            enrolments: Sessions::new(limits),
+            renewals: Sessions::new(limits),
+            limiter: Limiter::default(),
+            metrics: Metrics::default(),
+            own: RwLock::new(own),
+            config,
+            policy,
+            store,
+            ca,
+            ca_der,
+            server_key,
+            log_key,
+            tls,
+        };
+        authority.serve_own()?;
+        Ok(authority)
+    }
+
+    /// Issues the authority's own next certificate and takes it into use.
+    ///
+    /// # Errors
+    /// A [`Failure`] from the registry.
+    pub fn renew_own(&self, now: Timestamp) -> Result<(), Failure> {
+        let own = issue_own(&self.config, &self.ca, &self.server_key, &self.store, now)?;
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = own;
+        self.serve_own()
+    }
+
+    /// When [`Authority::renew_own`] is due.
+    #[must_use]
+    pub fn own_renew_at(&self) -> Timestamp {
+        self.own().renew_at()
+    }
+
+    /// The end of the authority's own certificate.
+    #[must_use]
+    pub fn own_not_after(&self) -> Timestamp {
+        self.own().not_after
+    }
+
+    /// The certificate and key for the TLS server; renewed in place.
+    #[must_use]
+    pub fn tls_identity(&self) -> tls::Identity {
+        self.tls.clone()
+    }
+
+    /// The CA certificate, DER: what client certificates chain to.
+    #[must_use]
+    pub fn ca_certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from(self.ca_der.clone())
+    }
+
+    /// What anybody may know.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        Info { fleet: self.config.fleet.clone(), protocol: PROTOCOL_VERSION }
+    }
+
+    /// Counts devices and log entries.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn summary(&self, now: Timestamp) -> Result<Summary, StoreError> {
+        self.store.read(|view| {
+            Ok(Summary { devices: devices::count(view, now.as_second())?, log: log::head(view)? })
+        })
+    }
+
+    /// Ed25519 signature over the head of the log, base64.
+    #[must_use]
+    pub fn sign_log_head(&self, head: &Head) -> String {
+        STANDARD.encode(log::sign_head(&self.log_key, head).to_bytes())
+    }
+
+    /// The URI in the authority's certificate.
+    pub(crate) fn uri(&self) -> String {
+        Role::Authority.uri(&self.config.fleet)
+    }
+
+    pub(crate) fn identity(&self) -> AuthorityIdentity {
+        AuthorityIdentity { id: self.uri(), spki_sha256: self.own().spki_sha256 }
+    }
+
+    /// What goes with everything that the authority signs.
+    pub(crate) fn own_chain(&self) -> Vec<Vec<u8>> {
+        vec![self.own().der]
+    }
+
+    /// ECDSA P-256 with SHA-256 by the key of the authority's certificate: r and s.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<[u8; 64], CaError> {
+        self.server_key.sign(message)
+    }
+
+    fn own(&self) -> Issued {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn serve_own(&self) -> Result<(), Failure> {
+        let broken = |error: rustls::Error| Failure::bug(format!("own certificate: {error}"));
+        let key = tls::signing_key(self.server_key.for_tls()).map_err(broken)?;
+        self.tls.replace(vec![self.own().der.into()], key).map_err(broken)
+    }
+}
+
+/// A generator for one session's secrets, seeded by the operating system.
+pub(crate) fn generator() -> Result<ChaCha20Rng, CaError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut())?;
+    Ok(ChaCha20Rng::from_seed(*seed))
+}
+
+/// Runs blocking work of a request on a thread for it.
+///
+/// # Errors
+/// Whatever `work` returns; `bug` if it panicked.
+pub(crate) async fn blocking<T: Send + 'static>(
+    authority: &Arc<Authority>,
+    work: impl FnOnce(&Authority) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let authority = Arc::clone(authority);
+    tokio::task::spawn_blocking(move || work(&authority))
+        .await
+        .map_err(|error| Failure::bug(format!("a request ended early: {error}")))?
+}
+
+fn read_ca_certificate(config: &Config) -> Result<Vec<u8>, Failure> {
+    let path = config.state_file(StateFile::CaCertificate);
+    let pem = files::read_text(&path, FILE_LIMIT)?;
+    let mut chain = chain_from_pem(&pem)
+        .map_err(|error| state_failure(config, &CaError::Files(format!("ca.pem: {error}"))))?;
+    Ok(chain.swap_remove(0))
+}
+
+fn text(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
+    std::str::from_utf8(bytes).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| {
+        Failure::new(codes::FILE_FORMAT, "ca.key: is not PEM", "restore it from a backup")
+    })
+}
+
+fn state_failure(config: &Config, error: &CaError) -> Failure {
+    let directory = config.state_dir.display();
+    Failure::new(
+        codes::FILE_FORMAT,
+        format!("{directory}: {error}"),
+        "restore the directory from a backup",
+    )
+}
+
+fn open_registry(config: &Config) -> Result<Store, Failure> {
+    let path = config.state_file(StateFile::Registry);
+    let store = Store::open(&path).map_err(|error| {
+        Failure::new(
+            codes::FILE_FORMAT,
+            format!("{}: {error}", path.display()),
+            "restore it from a backup",
+        )
+    })?;
+    store.read(log::verify)??;
+    Ok(store)
+}
+
+/// Logs the policy if it is not the one of the last run.
+fn record_policy(store: &Store, policy: &EnrolmentPolicy, now: Timestamp) -> Result<(), Failure> {
+    let policy_sha256 = hex::encode(policy.sha256());
+    store.write("record_policy", |tx| {
+        let previous_sha256 = log::last_policy(tx)?;
+        if previous_sha256.as_ref() != Some(&policy_sha256) {
+            let event = Event::PolicyChanged { policy_sha256, previous_sha256 };
+            log::append(tx, now.as_second(), &event)?;
+        }
+        Ok(())
+    })
+}
+
+fn issue_own(
+    config: &Config,
+    ca: &Ca,
+    key: &ServerKey,
+    store: &Store,
+    now: Timestamp,
+) -> Result<Issued, Failure> {
+    let leaf = Leaf {
+        role: Role::Authority,
+        public_key: key
+            .public_key()
+            .map_err(|error| state_failure(config, &CaError::Files(error.to_string())))?,
+        x25519: None,
+        dns_names: config.dns_names(),
+        addresses: config.addresses(),
+    };
+    let issued = ca.issue(&leaf, now)?;
+    store.write("issue_own", |tx| issuance::record(tx, &leaf.role, 0, &issued, now))?;
+    Ok(issued)
+}

@@ -1,0 +1,59 @@
+//! Who shows a client certificate.
+
+use jiff::Timestamp;
+use sealsum_attest::certificate::Identity;
+use sealsum_daemon::Failure;
+use sealsum_daemon::http::Peer;
+
+use crate::authority::Authority;
+use crate::failures::{refused, revoked};
+use crate::store::certificates;
+
+/// The holder of a certificate that the TLS handshake verified.
+pub struct Client {
+    /// What it says.
+    pub identity: Identity,
+    /// The certificate.
+    pub der: Vec<u8>,
+}
+
+impl Client {
+    /// The client of a connection.
+    ///
+    /// # Errors
+    /// `refused` if it showed no certificate of this fleet.
+    pub fn of(authority: &Authority, peer: &Peer) -> Result<Self, Failure> {
+        let Some(certificate) = peer.certificate() else {
+            return Err(refused("the request came without a client certificate"));
+        };
+        let identity = Identity::parse(certificate).map_err(|error| refused(&error.to_string()))?;
+        if identity.fleet != authority.config.fleet {
+            return Err(refused(&format!("the certificate is of the fleet {}", identity.fleet)));
+        }
+        Ok(Self { identity, der: certificate.to_vec() })
+    }
+
+    /// Looks its certificate up: issued here, still valid, not revoked. The connection may be
+    /// older than a revocation, so every request asks again.
+    ///
+    /// # Errors
+    /// `revoked` or `refused`.
+    pub(crate) fn check_not_revoked(
+        &self,
+        authority: &Authority,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let row = authority
+            .store
+            .read(|view| certificates::find(view, &self.identity.serial))?
+            .filter(|row| row.der == self.der)
+            .ok_or_else(|| refused("this certificate was not issued here"))?;
+        if row.revoked_at.is_some() {
+            return Err(revoked("this certificate"));
+        }
+        if row.not_after <= now.as_second() {
+            return Err(refused("this certificate has expired"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! The verifier and certification authority of a fleet.
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`setup`], [`config`] | `init` and `authority.toml` |
+//! | [`http`], [`admin`], [`run`] | routes for devices and aggregators, for the operator; the process |
+//! | [`enrol`], [`renew`], [`aggregators`] | who becomes, and stays, a member |
+//! | [`devices`], [`status_list`] | who is one, and who no longer |
+//! | [`tokens`], [`sessions`], [`rate`] | who may try |
+//! | [`ca`], [`keys`] | certificates and the authority's own keys |
+//! | [`store`], [`log`] | what is known, and the append-only record of what was decided |
+//!
+//! Time is an argument of everything that decides; only the process reads the clock.
+
+pub mod admin;
+pub mod aggregators;
+pub mod authority;
+pub mod ca;
+pub mod client;
+pub mod config;
+pub mod devices;
+pub mod enrol;
+mod evidence;
+mod failures;
+pub mod http;
+mod issuance;
+pub mod keys;
+pub mod log;
+pub mod metrics;
+pub mod rate;
+mod record;
+pub mod renew;
+pub mod run;
+pub mod sessions;
+pub mod setup;
+pub mod status_list;
+pub mod store;
+pub mod tokens;

@@ -1,0 +1,108 @@
+//! From a judgement to what is stored about a device, and back for its renewal.
+
+use sealsum_attest::hex;
+use sealsum_attest::pcr::PcrVerdict;
+use sealsum_attest::quote::TpmState;
+use sealsum_attest::result::Claims;
+use sealsum_attest::templates::check_ek;
+use sealsum_attest::tpm::Public;
+use sealsum_attest::verify::{DeviceKeys, Known, Verified};
+use sealsum_daemon::Failure;
+
+use crate::authority::Authority;
+use crate::ca::Issued;
+use crate::store::{Attestation, DeviceRecord, DeviceRow, EkFacts, KeyRecord, StoreError};
+
+/// What the attestation result says.
+pub(crate) fn claims(
+    authority: &Authority,
+    verified: &Verified,
+    epoch: u64,
+    issued: &Issued,
+) -> Claims {
+    let fleet = &authority.config.fleet;
+    Claims::about(verified, fleet, authority.uri(), epoch, issued.not_after)
+}
+
+/// The record of a device that just enrolled.
+pub(crate) fn of_enrolment(verified: &Verified) -> Result<DeviceRecord, Failure> {
+    let keys = verified.keys();
+    let endorsement = verified
+        .endorsement()
+        .ok_or_else(|| Failure::bug("an enrolment without an endorsement"))?;
+    let algorithm = Public::parse(&keys.ek_public)
+        .ok()
+        .and_then(|public| check_ek(&public).ok())
+        .map(|(algorithm, _)| algorithm.name())
+        .ok_or_else(|| Failure::bug("an admitted endorsement key that is none"))?;
+    Ok(DeviceRecord {
+        ek: EkFacts {
+            algorithm: algorithm.to_owned(),
+            certificate_sha256: hex::encode(&endorsement.certificate_sha256),
+            manufacturer: endorsement.manufacturer.clone(),
+            firmware: endorsement.version.clone(),
+            anchor: endorsement.anchor.clone(),
+            software: endorsement.software,
+        },
+        keys: KeyRecord {
+            ek_public: hex::encode(&keys.ek_public),
+            ak_public: hex::encode(&keys.ak_public),
+            ak_name: hex::encode(&keys.ak_name),
+            dk_public: hex::encode(&keys.dk_public),
+            dk_name: hex::encode(&keys.dk_name),
+            srk_name: hex::encode(&keys.srk_name),
+            x25519: hex::encode(&keys.x25519_public),
+        },
+        attestation: attestation(verified),
+    })
+}
+
+/// What the last judged quote said.
+pub(crate) fn attestation(verified: &Verified) -> Attestation {
+    let affirming = verified.pcr_verdict() == PcrVerdict::Known && !verified.software();
+    let state = verified.state();
+    let pcrs = verified.pcrs().0.iter();
+    Attestation {
+        status: if affirming { "affirming" } else { "warning" }.to_owned(),
+        at: verified.at().as_second(),
+        pcrs: pcrs.map(|(index, value)| (index.to_string(), hex::encode(value))).collect(),
+        reset_count: state.reset_count,
+        restart_count: state.restart_count,
+        firmware_version: state.firmware_version,
+        policy_sha256: hex::encode(verified.policy_sha256()),
+    }
+}
+
+/// What a renewal of this device is judged by.
+pub(crate) fn known(row: &DeviceRow, serial: Vec<u8>) -> Result<Known, StoreError> {
+    let keys = &row.record.keys;
+    let attestation = &row.record.attestation;
+    Ok(Known {
+        device: row.device,
+        keys: DeviceKeys {
+            ek_public: bytes(&keys.ek_public)?,
+            ak_public: bytes(&keys.ak_public)?,
+            ak_name: bytes(&keys.ak_name)?,
+            dk_public: bytes(&keys.dk_public)?,
+            dk_name: bytes(&keys.dk_name)?,
+            srk_name: bytes(&keys.srk_name)?,
+            x25519_public: hex::decode(&keys.x25519).ok_or(StoreError::Corrupt("X25519 key"))?,
+        },
+        software: row.record.ek.software,
+        last: TpmState {
+            reset_count: attestation.reset_count,
+            restart_count: attestation.restart_count,
+            firmware_version: attestation.firmware_version,
+        },
+        serial,
+    })
+}
+
+/// Hex of any length.
+fn bytes(text: &str) -> Result<Vec<u8>, StoreError> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| std::str::from_utf8(pair).ok().and_then(hex::decode::<1>).map(|[byte]| byte))
+        .collect::<Option<_>>()
+        .ok_or(StoreError::Corrupt("hex"))
+}

@@ -1,0 +1,145 @@
+//! Renewal: a device with a valid certificate shows a fresh quote and gets the next certificate.
+//! Its keys stay as they are; new keys are a new enrolment.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use sealsum_attest::certificate::Role;
+use sealsum_attest::ids::DeviceId;
+use sealsum_attest::messages::{EnrolGrant, PROTOCOL_VERSION, RenewAnswer, RenewChallenge};
+use sealsum_attest::refusals;
+use sealsum_attest::verify::{self, RenewalSession, Verified};
+use sealsum_daemon::Failure;
+
+use crate::authority::{Authority, generator};
+use crate::ca::Issued;
+use crate::client::Client;
+use crate::enrol::{leaf_of, not_opened};
+use crate::failures::{evidence_refused, refused, revoked};
+use crate::log::{self, Event};
+use crate::store::{DeviceRecord, DeviceRow, EvidenceFile, Occasion, devices, evidence as rows};
+use crate::{evidence, issuance, record};
+
+/// A device that was asked for a fresh quote.
+pub struct Open {
+    session: RenewalSession,
+    serial: Vec<u8>,
+}
+
+/// First step: a nonce for a device whose certificate is good.
+///
+/// # Errors
+/// `refused` or `revoked` for the certificate; `evidence_refused`; `busy`.
+pub fn begin(
+    authority: &Authority,
+    now: Timestamp,
+    address: IpAddr,
+    client: &Client,
+    protocol: u32,
+) -> Result<RenewChallenge, Failure> {
+    if protocol != PROTOCOL_VERSION {
+        let why = format!("protocol version {protocol}, not {PROTOCOL_VERSION}");
+        return Err(evidence_refused(refusals::PROTOCOL_VERSION.refuse(why)));
+    }
+    let device = authorised(authority, now, client)?;
+    let row = authority.store.read(|view| member(view, &device))?;
+    let serial = client.identity.serial.clone();
+    let known = record::known(&row, serial.clone())?;
+    let session = RenewalSession::new(known, &authority.policy, now, &mut generator()?);
+    let challenge = session.challenge().clone();
+    let (id, expires_at) = (session.id(), challenge.expires_at.as_second());
+    authority
+        .renewals
+        .open(now.as_second(), id, device, address, expires_at, Open { session, serial })
+        .map_err(not_opened)?;
+    Ok(challenge)
+}
+
+/// Second step: the quote. The session is gone whatever comes out.
+///
+/// # Errors
+/// `evidence_refused` with the check; `refused` or `revoked` for the certificate.
+pub fn finish(
+    authority: &Authority,
+    now: Timestamp,
+    client: &Client,
+    answer: &RenewAnswer,
+) -> Result<EnrolGrant, Failure> {
+    let outcome = finish_uncounted(authority, now, client, answer);
+    authority.metrics.count_verdict(&outcome);
+    outcome
+}
+
+fn finish_uncounted(
+    authority: &Authority,
+    now: Timestamp,
+    client: &Client,
+    answer: &RenewAnswer,
+) -> Result<EnrolGrant, Failure> {
+    let device = authorised(authority, now, client)?;
+    let Open { session, serial } = authority.renewals.take(&answer.session).ok_or_else(|| {
+        let why = "the renewal is not known, or was answered before";
+        evidence_refused(refusals::RENEWAL_REPLAYED.refuse(why))
+    })?;
+    if *session.device() != device || serial != client.identity.serial {
+        let why = "the renewal was begun with another certificate";
+        return Err(evidence_refused(refusals::OTHER_DEVICE.refuse(why)));
+    }
+    let files = evidence::of_renewal(session.challenge(), answer)?;
+    let verified =
+        verify::judge_renewal(session, answer, &authority.policy, now).map_err(evidence_refused)?;
+    let issued = authority.ca.issue(&leaf_of(&verified), now)?;
+    let (epoch, log_index) = authority
+        .store
+        .write("renew_device", |tx| record_renewal(tx, &verified, &issued, &files, now))?;
+    let claims = record::claims(authority, &verified, epoch, &issued);
+    let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
+    tracing::info!(%device, epoch, log_index, "device renewed");
+    Ok(EnrolGrant {
+        device,
+        fleet: authority.config.fleet.clone(),
+        certificate: issued.chain_pem.clone(),
+        epoch,
+        result_jwt,
+        log_index,
+        renew_at: issued.renew_at(),
+    })
+}
+
+fn authorised(authority: &Authority, now: Timestamp, client: &Client) -> Result<DeviceId, Failure> {
+    let device = client.identity.device().map_err(|error| refused(&error.to_string()))?;
+    client.check_not_revoked(authority, now)?;
+    Ok(device)
+}
+
+fn member(view: &Connection, device: &DeviceId) -> Result<DeviceRow, Failure> {
+    let row = devices::find(view, device)?
+        .ok_or_else(|| refused("the device of this certificate is not enrolled"))?;
+    if row.revoked.is_some() {
+        return Err(revoked("this device"));
+    }
+    Ok(row)
+}
+
+fn record_renewal(
+    tx: &Connection,
+    verified: &Verified,
+    issued: &Issued,
+    files: &[EvidenceFile],
+    now: Timestamp,
+) -> Result<(u64, u64), Failure> {
+    let row = member(tx, verified.device())?;
+    let attestation = record::attestation(verified);
+    let event = Event::DeviceRenewed {
+        device: row.device.to_string(),
+        epoch: row.epoch,
+        policy_sha256: attestation.policy_sha256.clone(),
+    };
+    log::append(tx, now.as_second(), &event)?;
+    let role = Role::Device(row.device);
+    let log_index = issuance::record(tx, &role, row.epoch, issued, now)?;
+    devices::put_record(tx, &row.device, &DeviceRecord { attestation, ..row.record })?;
+    rows::insert(tx, &row.device, log_index, Occasion::Renewal, files)?;
+    Ok((row.epoch, log_index))
+}

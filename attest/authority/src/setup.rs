@@ -1,0 +1,273 @@
+//! `init`: the keys, the CA certificate, the registry and the configuration of a new fleet.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use sealsum_attest::certificate::chain_from_pem;
+use sealsum_attest::hex;
+use sealsum_attest::ids::Fleet;
+use sealsum_daemon::{Failure, codes, files};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::ca::{self, CaError};
+use crate::config::{StateFile, certificates_at};
+use crate::keys::{self, ServerKey};
+use crate::log::{self, Event};
+use crate::store::Store;
+
+/// State of a packaged installation.
+const PACKAGED_STATE: &str = "/var/lib/sealsum-authority";
+
+/// Where the copies of the TPM roots lie, beside the configuration.
+const ROOTS_DIRECTORY: &str = "tpm-roots";
+
+/// What `init` made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Created {
+    /// The fleet.
+    pub fleet: Fleet,
+    /// SHA-256 of the CA certificate, hex: what devices are told to expect.
+    pub ca_sha256: String,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The CA certificate.
+    pub ca: PathBuf,
+    /// The verifier key of the log.
+    pub log_vkey: PathBuf,
+    /// How many TPM root certificates are installed.
+    pub tpm_roots: usize,
+}
+
+impl fmt::Display for Created {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "fleet           {}", self.fleet)?;
+        writeln!(f, "CA fingerprint  {}", self.ca_sha256)?;
+        writeln!(f, "CA certificate  {}", self.ca.display())?;
+        writeln!(f, "log verifier    {}", self.log_vkey.display())?;
+        writeln!(f, "configuration   {}", self.config.display())?;
+        write!(f, "TPM roots       {}", self.tpm_roots)?;
+        if self.tpm_roots == 0 {
+            write!(f, " (no device can enrol; set enrolment.tpm_roots)")?;
+        }
+        Ok(())
+    }
+}
+
+/// Sets up a fleet. With `dir`, everything goes inside it; otherwise the configuration goes to
+/// `config_path` and the state to its packaged place.
+///
+/// # Errors
+/// `file_exists` if there is a configuration already; `file_format` for a root that is no
+/// certificate; `file_write`.
+pub fn init(
+    config_path: &Path,
+    dir: Option<&Path>,
+    fleet: Fleet,
+    tpm_roots: &[PathBuf],
+    now: Timestamp,
+) -> Result<Created, Failure> {
+    refuse_existing(config_path)?;
+    let beside = config_path.parent().unwrap_or(Path::new(""));
+    let (state_dir, written_state) = match dir {
+        Some(dir) => (dir.to_owned(), PathBuf::from(".")),
+        None => (PathBuf::from(PACKAGED_STATE), PathBuf::from(PACKAGED_STATE)),
+    };
+    let roots = read_roots(tpm_roots)?;
+    files::create_private_dir(&state_dir)?;
+    files::create_private_dir(beside)?;
+    let root_paths = copy_roots(beside, &roots)?;
+    let ca_sha256 = create_keys(&state_dir, &fleet, now)?;
+    create_registry(&state_dir, &fleet, &ca_sha256, now)?;
+    // Last: a directory with a configuration is a complete one.
+    let text = configuration(&fleet, &written_state, &root_paths);
+    files::create(config_path, text.as_bytes(), files::PUBLIC)?;
+    Ok(Created {
+        fleet,
+        ca_sha256,
+        config: config_path.to_owned(),
+        ca: in_state(&state_dir, StateFile::CaCertificate),
+        log_vkey: in_state(&state_dir, StateFile::LogVerifier),
+        tpm_roots: roots.len(),
+    })
+}
+
+fn refuse_existing(config_path: &Path) -> Result<(), Failure> {
+    if !config_path.exists() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        codes::FILE_EXISTS,
+        format!("{}: this authority is set up already", config_path.display()),
+        "another --dir, or sealsum-authority run",
+    ))
+}
+
+fn read_roots(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut roots = Vec::new();
+    for path in paths {
+        let found = certificates_at(path)?;
+        if found.is_empty() {
+            return Err(Failure::new(
+                codes::FILE_NOT_FOUND,
+                format!("{}: holds no certificate", path.display()),
+                "give the TPM vendor's root certificates",
+            ));
+        }
+        roots.extend(found);
+    }
+    Ok(roots)
+}
+
+/// Copies the roots, so that what devices are judged by is not changed by moving a file elsewhere.
+fn copy_roots(beside: &Path, roots: &[Vec<u8>]) -> Result<Vec<PathBuf>, Failure> {
+    if roots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let directory = beside.join(ROOTS_DIRECTORY);
+    files::create_private_dir(&directory)?;
+    for root in roots {
+        let name = format!("{}.der", &hex::encode(&Sha256::digest(root))[..16]);
+        files::write_public(&directory.join(name), root)?;
+    }
+    Ok(vec![PathBuf::from(ROOTS_DIRECTORY)])
+}
+
+/// Writes all keys and returns the fingerprint of the CA.
+fn create_keys(state: &Path, fleet: &Fleet, now: Timestamp) -> Result<String, Failure> {
+    let ca = ca::create(fleet, now).map_err(not_created)?;
+    let log_seed = keys::draw_log_seed().map_err(not_created)?;
+    let log_key = keys::log_key(log_seed.as_ref()).map_err(not_created)?;
+    let server_key = ServerKey::draw().map_err(not_created)?;
+    let secret = |file, bytes: &[u8]| files::create(&in_state(state, file), bytes, files::PRIVATE);
+    let public = |file, bytes: &[u8]| files::create(&in_state(state, file), bytes, files::PUBLIC);
+    secret(StateFile::CaKey, ca.key_pem.as_bytes())?;
+    secret(StateFile::ServerKey, server_key.as_bytes())?;
+    secret(StateFile::LogKey, log_seed.as_ref())?;
+    public(StateFile::LogVerifier, keys::log_verifier(fleet, &log_key).as_bytes())?;
+    public(StateFile::CaCertificate, ca.certificate_pem.as_bytes())?;
+    let chain = chain_from_pem(&ca.certificate_pem)
+        .map_err(|error| not_created(CaError::Files(error.to_string())))?;
+    Ok(hex::encode(&Sha256::digest(chain.concat())))
+}
+
+fn create_registry(
+    state: &Path,
+    fleet: &Fleet,
+    ca_sha256: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let store = Store::open(&in_state(state, StateFile::Registry))?;
+    let event =
+        Event::AuthorityCreated { fleet: fleet.to_string(), ca_sha256: ca_sha256.to_owned() };
+    store.write("create_authority", |tx| log::append(tx, now.as_second(), &event))?;
+    Ok(())
+}
+
+fn in_state(state: &Path, file: StateFile) -> PathBuf {
+    state.join(file.name())
+}
+
+fn not_created(error: CaError) -> Failure {
+    Failure::bug(format!("init: {error}"))
+}
+
+fn configuration(fleet: &Fleet, state_dir: &Path, tpm_roots: &[PathBuf]) -> String {
+    let quoted = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned()).to_string();
+    let roots: Vec<String> = tpm_roots.iter().map(|path| quoted(path)).collect();
+    format!(
+        r#"# Written by `sealsum-authority init`. Relative paths are relative to this file.
+fleet = "{fleet}"
+state_dir = {state_dir}
+socket = {socket}
+listen = "127.0.0.1:8441"
+# What devices and the aggregator call this machine; goes into its certificate.
+names = ["localhost", "127.0.0.1", "::1"]
+
+[health]
+listen = "127.0.0.1:8451"
+
+[enrolment]
+# Who vouches for endorsement keys: files or directories of certificates, PEM or DER.
+tpm_roots = [{roots}]
+
+[policy]
+ek_algorithm = "rsa2048"    # one for the fleet: rsa2048, p256 or p384
+allow_software_tpm = true   # false: refuse a TPM whose certificate says that it is software
+require = "token"
+pcrs = [7]                  # of the SHA-256 bank; quoted at every enrolment and renewal
+pcr_mode = "monitor"
+lifetime_s = 86400          # of certificates; at most a day, renewed at two thirds
+"#,
+        state_dir = quoted(state_dir),
+        socket = quoted(&state_dir.join("admin.sock")),
+        roots = roots.join(", "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn init_in(dir: &Path) -> Result<Created, Failure> {
+        let fleet = "demo".parse().unwrap();
+        init(&dir.join("authority.toml"), Some(dir), fleet, &[], Timestamp::now())
+    }
+
+    #[test]
+    fn what_is_written_can_be_loaded() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = directory.path().join("deep/er");
+        let created = init_in(&dir).unwrap();
+        let config = Config::load(&created.config).unwrap();
+        assert_eq!(config.fleet.as_str(), "demo");
+        assert_eq!(
+            config.state_file(StateFile::CaCertificate).canonicalize().unwrap(),
+            created.ca.canonicalize().unwrap()
+        );
+        let policy = config.policy().unwrap();
+        assert!(policy.data().allow_software_tpm && policy.anchors().is_empty());
+    }
+
+    #[test]
+    fn keys_are_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        init_in(directory.path()).unwrap();
+        for file in [StateFile::CaKey, StateFile::ServerKey, StateFile::LogKey] {
+            let path = in_state(directory.path(), file);
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_fleet_is_never_set_up_over_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = init_in(directory.path()).unwrap();
+        assert_eq!(init_in(directory.path()).unwrap_err().code, codes::FILE_EXISTS);
+        std::fs::remove_file(&first.config).unwrap();
+        assert_eq!(init_in(directory.path()).unwrap_err().code, codes::FILE_EXISTS);
+    }
+
+    #[test]
+    fn a_root_that_is_no_certificate_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root.pem");
+        std::fs::write(&root, "not a certificate").unwrap();
+        let dir = directory.path().join("authority");
+        let failure = init(
+            &dir.join("authority.toml"),
+            Some(&dir),
+            "demo".parse().unwrap(),
+            &[root],
+            Timestamp::now(),
+        )
+        .unwrap_err();
+        assert_eq!(failure.code, codes::FILE_FORMAT);
+        assert!(failure.message.contains("root.pem"), "{failure}");
+        assert!(!dir.join("ca.key").exists());
+    }
+}

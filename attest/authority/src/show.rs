@@ -1,0 +1,65 @@
+//! Results as people read them.
+
+use std::fmt::Write as _;
+
+use sealsum_authority::admin::Status;
+use sealsum_authority::devices::{DeviceList, DeviceView, State};
+
+/// `status`.
+pub(crate) fn status(status: &Status) -> String {
+    format!(
+        "version  {}\nlisten   {}\nready    {}\ndevices  {} active, {} revoked\nlog      {} entries, {}",
+        status.version,
+        status.listen,
+        if status.ready { "yes" } else { "no" },
+        status.devices.active,
+        status.devices.revoked,
+        status.log.size,
+        status.log.root,
+    )
+}
+
+/// `device list`, a line each.
+pub(crate) fn list(list: &DeviceList) -> String {
+    let mut text = String::new();
+    for device in &list.devices {
+        let until = device.not_after.map_or("-".to_owned(), |time| time.to_string());
+        let name = device.name.as_deref().unwrap_or("-");
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{}  {:8} {until:20} {name}", device.device, state(device.state));
+    }
+    if text.is_empty() { "no device has enrolled".to_owned() } else { text }
+}
+
+/// `device show`.
+pub(crate) fn device(view: &DeviceView) -> String {
+    let ek = &view.ek;
+    let mut text = String::new();
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(text, "{key:12} {value}");
+    };
+    line("device", view.device.to_string());
+    line("name", view.name.clone().unwrap_or_else(|| "-".into()));
+    line("state", state(view.state).into());
+    if let Some(revoked) = &view.revoked {
+        line("revoked", format!("{} ({})", revoked.at, revoked.reason));
+    }
+    line("enrolled", format!("{} (epoch {})", view.enrolled_at, view.epoch));
+    if let Some(certificate) = &view.certificate {
+        line("certificate", format!("{} until {}", certificate.serial, certificate.not_after));
+        line("uri", certificate.uri.clone());
+    }
+    let kind = if ek.software { ", software" } else { "" };
+    line("TPM", format!("{}{kind}, vouched for by {}", ek.algorithm, ek.anchor));
+    line("attestation", format!("{} at {}", view.attestation.status, view.attestation.at));
+    line("log index", view.log_index.to_string());
+    text
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Active => "active",
+        State::Expired => "expired",
+        State::Revoked => "revoked",
+    }
+}

@@ -1,0 +1,135 @@
+//! Rows of issued certificates.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+
+use super::{StoreError, signed, unsigned};
+
+/// Whom a certificate speaks for. Agents accept one role as a server, never the other two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoleKind {
+    /// A device, by its endorsement key.
+    Device,
+    /// The aggregator of the fleet, by name.
+    Aggregator,
+    /// This program.
+    Authority,
+}
+
+impl RoleKind {
+    /// As stored, logged and written in SAN URIs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Aggregator => "aggregator",
+            Self::Authority => "authority",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Device, Self::Aggregator, Self::Authority]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+    }
+}
+
+/// One issued certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRow {
+    /// Serial number, big-endian as in the certificate.
+    pub serial: Vec<u8>,
+    /// Whom it speaks for.
+    pub role: RoleKind,
+    /// Device id in hex, or the server's name.
+    pub subject: String,
+    /// Enrolment of the device that it belongs to; 0 for servers.
+    pub epoch: u64,
+    /// Unix seconds.
+    pub not_before: i64,
+    /// Unix seconds.
+    pub not_after: i64,
+    /// The certificate.
+    pub der: Vec<u8>,
+    /// Unix seconds of its revocation.
+    pub revoked_at: Option<i64>,
+}
+
+pub(crate) fn insert(tx: &Connection, row: &CertificateRow) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO certificates VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            row.serial,
+            row.role.as_str(),
+            row.subject,
+            signed(row.epoch)?,
+            row.not_before,
+            row.not_after,
+            row.der,
+            row.revoked_at
+        ],
+    )?;
+    Ok(())
+}
+
+const COLUMNS: &str = "serial, role, subject, epoch, not_before, not_after, der, revoked_at";
+
+/// The certificate with this serial number.
+pub(crate) fn find(view: &Connection, serial: &[u8]) -> Result<Option<CertificateRow>, StoreError> {
+    let query = format!("SELECT {COLUMNS} FROM certificates WHERE serial = ?1");
+    let row = view.query_row(&query, [serial], raw_row).optional()?;
+    row.map(parsed).transpose()
+}
+
+/// The newest certificate of `subject`, revoked or not.
+pub(crate) fn latest(
+    view: &Connection,
+    role: RoleKind,
+    subject: &str,
+) -> Result<Option<CertificateRow>, StoreError> {
+    let query = format!(
+        "SELECT {COLUMNS} FROM certificates WHERE role = ?1 AND subject = ?2
+         ORDER BY not_after DESC, rowid DESC LIMIT 1"
+    );
+    let row = view.query_row(&query, [role.as_str(), subject], raw_row).optional()?;
+    row.map(parsed).transpose()
+}
+
+/// Revokes every certificate of `subject` that is still valid; returns their serials.
+pub(crate) fn revoke_all(
+    tx: &Connection,
+    role: RoleKind,
+    subject: &str,
+    now: i64,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut statement = tx.prepare(
+        "UPDATE certificates SET revoked_at = ?3
+         WHERE role = ?1 AND subject = ?2 AND revoked_at IS NULL AND not_after > ?3
+         RETURNING serial",
+    )?;
+    let serials = statement.query_map(params![role.as_str(), subject, now], |row| row.get(0))?;
+    Ok(serials.collect::<Result<_, _>>()?)
+}
+
+type RawRow = (Vec<u8>, String, String, i64, i64, i64, Vec<u8>, Option<i64>);
+
+fn raw_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawRow> {
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+        row.get(6)?,
+        row.get(7)?,
+    ))
+}
+
+fn parsed(raw: RawRow) -> Result<CertificateRow, StoreError> {
+    let (serial, role, subject, epoch, not_before, not_after, der, revoked_at) = raw;
+    let role = RoleKind::parse(&role).ok_or(StoreError::Corrupt("role"))?;
+    let epoch = unsigned(epoch)?;
+    Ok(CertificateRow { serial, role, subject, epoch, not_before, not_after, der, revoked_at })
+}

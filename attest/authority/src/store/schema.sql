@@ -1,0 +1,69 @@
+-- Times are Unix seconds, ids and hashes raw bytes.
+
+CREATE TABLE devices (
+    device          BLOB PRIMARY KEY NOT NULL CHECK (length(device) = 32),
+    name            TEXT UNIQUE,
+    epoch           INTEGER NOT NULL CHECK (epoch > 0),
+    enrolled_at     INTEGER NOT NULL,
+    record          TEXT NOT NULL,            -- JSON: what the last judgement found
+    log_index       INTEGER NOT NULL,         -- row of the last enrolment in the log
+    revoked_at      INTEGER,
+    revoked_reason  TEXT
+) STRICT;
+
+CREATE TABLE certificates (
+    serial      BLOB PRIMARY KEY NOT NULL,
+    role        TEXT NOT NULL CHECK (role IN ('device', 'aggregator', 'authority')),
+    subject     TEXT NOT NULL,                -- device id in hex, or the server's name
+    epoch       INTEGER NOT NULL,
+    not_before  INTEGER NOT NULL,
+    not_after   INTEGER NOT NULL,
+    der         BLOB NOT NULL,
+    revoked_at  INTEGER
+) STRICT;
+CREATE INDEX certificates_by_subject ON certificates (role, subject, not_after);
+
+-- Every X25519 identity ever bound to a device: a key belongs to one device, for good.
+CREATE TABLE x25519_keys (
+    public_key  BLOB PRIMARY KEY NOT NULL CHECK (length(public_key) = 32),
+    device      BLOB NOT NULL REFERENCES devices (device)
+) STRICT;
+
+CREATE TABLE tokens (
+    token_sha256  BLOB PRIMARY KEY NOT NULL CHECK (length(token_sha256) = 32),
+    role          TEXT NOT NULL CHECK (role IN ('device', 'aggregator')),
+    created_at    INTEGER NOT NULL,
+    expires_at    INTEGER NOT NULL,
+    uses_left     INTEGER NOT NULL CHECK (uses_left >= 0),
+    ek_sha256     BLOB CHECK (length(ek_sha256) = 32),
+    name          TEXT
+) STRICT;
+
+-- One row: the number that every revocation raises and that verifiers never let go back.
+CREATE TABLE status_number (
+    only    INTEGER PRIMARY KEY CHECK (only = 1),
+    number  INTEGER NOT NULL
+) STRICT;
+INSERT INTO status_number VALUES (1, 1);
+
+CREATE TABLE evidence (
+    device     BLOB NOT NULL REFERENCES devices (device),
+    log_index  INTEGER NOT NULL,              -- the log row that this evidence led to
+    occasion   TEXT NOT NULL CHECK (occasion IN ('enrolment', 'renewal')),
+    file       TEXT NOT NULL,
+    bytes      BLOB NOT NULL,
+    PRIMARY KEY (device, log_index, file)
+) STRICT;
+
+CREATE TABLE log (
+    position  INTEGER PRIMARY KEY NOT NULL CHECK (position >= 0),
+    entry     BLOB NOT NULL,                  -- canonical JSON
+    chain     BLOB NOT NULL CHECK (length(chain) = 32)
+) STRICT;
+CREATE TRIGGER log_rows_stay BEFORE DELETE ON log
+BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+CREATE TRIGGER log_rows_are_final BEFORE UPDATE ON log
+BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+CREATE TRIGGER log_rows_follow BEFORE INSERT ON log
+WHEN NEW.position <> (SELECT count(*) FROM log)
+BEGIN SELECT RAISE(ABORT, 'the log has no gaps'); END;
