@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use sealsum_attest::ids::Fleet;
 use sealsum_attest_tpm::Connection;
 use sealsum_daemon::{Failure, Program, codes, config};
+use sealsum_protocol::policy;
+use sealsum_protocol::signature::PublicKey;
 use serde::Deserialize;
 
 /// Shares in the file are fractions; the protocol counts in thousandths.
@@ -66,11 +68,11 @@ pub struct Aggregator {
 }
 
 /// `[policy]`: floors. A task below any of them is refused by name.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Owners whose tasks this device takes, `ed25519:BASE64`.
-    pub owners: Vec<String>,
+    pub owners: Vec<PublicKey>,
     /// Fewest devices a sum may be over.
     pub min_contributors: u32,
     /// Smallest share of corrupt devices that a task must withstand.
@@ -87,6 +89,10 @@ pub struct Policy {
     pub allow_without_noise: Vec<String>,
     /// Longest vector.
     pub max_coordinates: u32,
+    /// Fewest honest contributors that the fewest contributors of a round must leave.
+    pub min_honest: u32,
+    /// Longest round, in seconds.
+    pub max_round_s: u64,
     /// Most rounds that may charge the budget in 24 hours: a server that lets rounds fail burns no
     /// more than that.
     pub max_charges_per_day: u32,
@@ -135,16 +141,29 @@ impl Default for Policy {
             delta: 1e-5,
             allow_without_noise: Vec::new(),
             max_coordinates: 1 << 26,
+            min_honest: 2,
+            max_round_s: 86_400,
             max_charges_per_day: 100,
         }
     }
 }
 
 impl Policy {
-    /// `min_corrupt_share` in thousandths.
-    pub fn min_corrupt_per_mille(&self) -> u16 {
-        // Checked when the file was read.
-        (self.min_corrupt_share * PER_MILLE).round() as u16
+    /// The floors as the protocol checks them.
+    pub fn floors(&self) -> policy::Policy {
+        policy::Policy {
+            owners: self.owners.clone(),
+            min_contributors: self.min_contributors,
+            min_corrupt_share: self.min_corrupt_share,
+            corrupt_fleet: self.corrupt_fleet,
+            max_epsilon: self.max_epsilon,
+            epoch_days: self.epoch_days,
+            delta: self.delta,
+            allow_without_noise: self.allow_without_noise.clone(),
+            max_coordinates: self.max_coordinates,
+            min_honest: self.min_honest,
+            max_round_s: self.max_round_s,
+        }
     }
 }
 

@@ -256,6 +256,15 @@ pub fn not_enrolled() -> Failure {
     )
 }
 
+/// The failure of a device whose certificate ended at `when`.
+pub fn expired(when: Timestamp) -> Failure {
+    Failure::new(
+        codes::CERTIFICATE_EXPIRED,
+        format!("certificate of this device: it ended {when}"),
+        "sealsum-agent enroll with a new token",
+    )
+}
+
 /// What a TPM error means for the operator.
 pub fn tpm_failure(error: &TpmError) -> Failure {
     let hint = match error {

@@ -62,6 +62,16 @@ impl Format {
         }
     }
 
+    /// The ending of a file's name.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Npy => "npy",
+            Self::Safetensors => "safetensors",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
+
     /// The content type of a request.
     pub fn content_type(self) -> &'static str {
         match self {

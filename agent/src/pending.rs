@@ -57,7 +57,7 @@ pub struct Submission {
     /// The round it answers; any if absent.
     pub round: Option<u64>,
     /// Its weight, for tasks that have weights.
-    pub weight: Option<f64>,
+    pub weight: Option<u32>,
     /// The coordinates.
     pub vector: Vector,
 }
@@ -75,7 +75,7 @@ pub struct Waiting {
     /// The round it answers; any if null.
     pub round: Option<u64>,
     /// Its weight.
-    pub weight: Option<f64>,
+    pub weight: Option<u32>,
 }
 
 /// How far an update got.
@@ -285,6 +285,11 @@ impl Pending {
     fn save_receipts(&self) -> Result<(), Failure> {
         self.state.write(RECEIPTS, &self.receipts)
     }
+}
+
+/// Where the update that waits for `task` is.
+pub fn path_of(state: &StateDir, task: &str) -> PathBuf {
+    state.file(DIRECTORY).join(task)
 }
 
 /// All updates that wait, without a key: what may be known of them.

@@ -9,6 +9,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sealsum_daemon::codes::Code;
 use sealsum_daemon::{Failure, codes};
+use sealsum_protocol::client::{Mark, RoundMarks};
+use sealsum_protocol::error::AbortCode;
+use sealsum_protocol::guard::{By, Guard};
+use sealsum_protocol::ids::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::state::StateDir;
@@ -70,11 +74,19 @@ pub struct InProgress {
     pub number: u64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entered {
+    number: u64,
+    at_unix_s: u64,
+}
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    highest: BTreeMap<String, u64>,
-    current: Option<InProgress>,
+    /// By task hash, hex.
+    highest: BTreeMap<String, Entered>,
+    current: Vec<InProgress>,
     history: Vec<Record>,
 }
 
@@ -95,29 +107,31 @@ impl Rounds {
         Ok(Self { state: state.clone(), document })
     }
 
-    /// Records a round that the last run did not finish as dropped.
+    /// Records the rounds that the last run did not finish as dropped.
     ///
     /// # Errors
     /// `file_write`.
     pub fn recover(&mut self, now: Timestamp) -> Result<(), Failure> {
-        let Some(current) = self.document.current.clone() else { return Ok(()) };
-        self.end(Record {
-            round: current.round,
-            task: current.task,
-            number: current.number,
-            at: now,
-            outcome: Outcome::Dropped,
-            code: Some(RESTARTED.into()),
-            message: Some(
-                "the agent stopped within the round; its secrets were in memory only".into(),
-            ),
-            epsilon: None,
-        })
+        for current in self.document.current.clone() {
+            self.end(Record {
+                round: current.round,
+                task: current.task,
+                number: current.number,
+                at: now,
+                outcome: Outcome::Dropped,
+                code: Some(RESTARTED.into()),
+                message: Some(
+                    "the agent stopped within the round; its secrets were in memory only".into(),
+                ),
+                epsilon: None,
+            })?;
+        }
+        Ok(())
     }
 
     /// The highest number of a round of this task that this device entered, if any.
     pub fn highest(&self, task_sha256: &str) -> Option<u64> {
-        self.document.highest.get(task_sha256).copied()
+        self.document.highest.get(task_sha256).map(|entered| entered.number)
     }
 
     /// Marks the round as entered, for ever. It is on disk when this returns; only then may the
@@ -125,7 +139,7 @@ impl Rounds {
     ///
     /// # Errors
     /// `round_replayed` for a number that is not above the mark, `file_write`.
-    pub fn begin(&mut self, round: InProgress) -> Result<(), Failure> {
+    pub fn begin(&mut self, round: InProgress, at_unix_s: u64) -> Result<(), Failure> {
         if let Some(highest) = self.highest(&round.task_sha256)
             && round.number <= highest
         {
@@ -135,8 +149,9 @@ impl Rounds {
                 "start the next round",
             ));
         }
-        self.document.highest.insert(round.task_sha256.clone(), round.number);
-        self.document.current = Some(round);
+        let entered = Entered { number: round.number, at_unix_s };
+        self.document.highest.insert(round.task_sha256.clone(), entered);
+        self.document.current.push(round);
         self.save()
     }
 
@@ -146,9 +161,7 @@ impl Rounds {
     /// # Errors
     /// `file_write`.
     pub fn end(&mut self, record: Record) -> Result<(), Failure> {
-        if self.document.current.as_ref().is_some_and(|current| current.round == record.round) {
-            self.document.current = None;
-        }
+        self.document.current.retain(|current| current.round != record.round);
         self.document.history.retain(|earlier| earlier.round != record.round);
         self.document.history.push(record);
         let surplus = self.document.history.len().saturating_sub(HISTORY_MAX);
@@ -161,9 +174,9 @@ impl Rounds {
         self.document.history.iter().any(|record| record.round == round)
     }
 
-    /// The round in progress.
-    pub fn current(&self) -> Option<&InProgress> {
-        self.document.current.as_ref()
+    /// The rounds in progress, oldest first.
+    pub fn current(&self) -> &[InProgress] {
+        &self.document.current
     }
 
     /// The history, oldest first.
@@ -173,6 +186,25 @@ impl Rounds {
 
     fn save(&self) -> Result<(), Failure> {
         self.state.write(FILE, &self.document)
+    }
+}
+
+/// The marks as the protocol asks for them, for one round that is about to be entered.
+pub struct Entering<'a> {
+    /// All rounds of this device.
+    pub rounds: &'a mut Rounds,
+    /// The round.
+    pub round: InProgress,
+}
+
+impl RoundMarks for Entering<'_> {
+    fn last(&self, task: &Hash) -> Result<Option<Mark>, String> {
+        let entered = self.rounds.document.highest.get(&task.to_string());
+        Ok(entered.map(|entered| Mark { number: entered.number, at_unix_s: entered.at_unix_s }))
+    }
+
+    fn raise(&mut self, _task: &Hash, mark: Mark) -> Result<(), String> {
+        self.rounds.begin(self.round.clone(), mark.at_unix_s).map_err(|failure| failure.message)
     }
 }
 
@@ -191,16 +223,23 @@ pub struct Reason {
     pub message: String,
 }
 
-/// The codes that end a round for everybody, as opposed to for this device.
-pub fn aborts_the_round(code: &Code) -> bool {
-    [
-        codes::TOO_FEW_DEVICES,
-        codes::TOO_FEW_CONTRIBUTORS,
-        codes::NO_CONSENSUS,
-        codes::TOO_FEW_SHARES,
-        codes::CANARY,
-    ]
-    .contains(code)
+impl Outcome {
+    /// Of a round that this device did not see through: the round failed for all, the device said
+    /// no, or it fell out.
+    pub fn of(failure: &Failure) -> Self {
+        let name = failure.code.name();
+        let aborted = |code: &AbortCode| *code != AbortCode::Deadline && code.as_str() == name;
+        let refused = |guard: &Guard| guard.by() != By::Aggregator && guard.name() == name;
+        if AbortCode::ALL.iter().any(aborted) {
+            Self::Aborted
+        } else if failure.code != codes::DEADLINE
+            && (Guard::ALL.iter().any(refused) || failure.code == codes::REFUSED)
+        {
+            Self::Refused
+        } else {
+            Self::Dropped
+        }
+    }
 }
 
 #[cfg(test)]
@@ -239,26 +278,26 @@ mod tests {
     fn a_number_is_entered_once_even_across_restarts() {
         let (_dir, state) = state();
         let mut rounds = Rounds::read(&state).unwrap();
-        rounds.begin(round(3)).unwrap();
+        rounds.begin(round(3), 9).unwrap();
         rounds.end(record(3, Outcome::Contributed)).unwrap();
         for number in [2, 3] {
-            let failure = rounds.begin(round(number)).unwrap_err();
+            let failure = rounds.begin(round(number), 9).unwrap_err();
             assert_eq!(failure.code, ROUND_REPLAYED);
-            let failure = Rounds::read(&state).unwrap().begin(round(number)).unwrap_err();
+            let failure = Rounds::read(&state).unwrap().begin(round(number), 9).unwrap_err();
             assert_eq!(failure.code, ROUND_REPLAYED);
         }
-        rounds.begin(round(4)).unwrap();
+        rounds.begin(round(4), 9).unwrap();
     }
 
     #[test]
     fn a_round_cut_by_a_restart_is_a_drop_with_its_reason() {
         let (_dir, state) = state();
-        Rounds::read(&state).unwrap().begin(round(1)).unwrap();
+        Rounds::read(&state).unwrap().begin(round(1), 9).unwrap();
         let mut rounds = Rounds::read(&state).unwrap();
-        assert_eq!(rounds.current(), Some(&round(1)));
+        assert_eq!(rounds.current(), [round(1)]);
         rounds.recover(Timestamp::UNIX_EPOCH).unwrap();
         let rounds = Rounds::read(&state).unwrap();
-        assert_eq!(rounds.current(), None);
+        assert!(rounds.current().is_empty());
         let last = rounds.history().last().unwrap();
         assert_eq!((last.outcome, last.code.as_deref()), (Outcome::Dropped, Some(RESTARTED)));
     }
@@ -269,13 +308,25 @@ mod tests {
         let mut rounds = Rounds::read(&state).unwrap();
         rounds.document.history =
             (0..HISTORY_MAX as u64).map(|n| record(n, Outcome::Refused)).collect();
-        rounds.begin(round(5000)).unwrap();
+        rounds.begin(round(5000), 9).unwrap();
         rounds.end(record(5000, Outcome::Contributed)).unwrap();
         assert_eq!(rounds.history().len(), HISTORY_MAX);
         assert!(!rounds.knows(&round(0).round));
         assert!(rounds.knows(&round(5000).round));
         assert_eq!(rounds.highest("aa"), Some(5000));
         assert_eq!(rounds.highest("bb"), None);
+    }
+
+    #[test]
+    fn an_outcome_says_whose_doing_it_was() {
+        let of = |name: &str| Outcome::of(&Failure::new(Code::remote(name, 409), "a: b", "c"));
+        assert_eq!(of("too_few_devices"), Outcome::Aborted);
+        assert_eq!(of("cancelled"), Outcome::Aborted);
+        assert_eq!(of("neighbour_view"), Outcome::Refused);
+        assert_eq!(of("budget"), Outcome::Refused);
+        for fell_out in ["late", "deadline", "unreachable", "not_in_roster", "tpm_unreachable"] {
+            assert_eq!(of(fell_out), Outcome::Dropped, "{fell_out}");
+        }
     }
 
     #[test]

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
-use sealsum_daemon::codes::{self, Code};
-use sealsum_daemon::{Failure, tls};
-use serde::Deserialize;
+use sealsum_daemon::{Failure, codes, http, tls};
 use ureq::config::Config;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, TcpConnector};
@@ -142,28 +140,11 @@ impl Upstream {
 
     /// The server's no, in its own words.
     pub fn refusal(&self, answer: &Answer) -> Failure {
-        #[derive(Deserialize)]
-        struct Problem {
-            code: String,
-            message: String,
-            #[serde(default)]
-            hint: String,
-            #[serde(default)]
-            check: Option<String>,
-        }
-        match serde_json::from_slice::<Problem>(&answer.body) {
-            Ok(problem) => {
-                let code = Code::remote(&problem.code, answer.status);
-                let mut failure = Failure::new(code, problem.message, problem.hint);
-                failure.check = problem.check;
-                failure
-            }
-            Err(_) => Failure::new(
-                Code::remote("refused", answer.status),
-                format!("{} {}: it answered {}", self.who, self.base, answer.status),
-                format!("check that {}.url is a sealsum-{}", self.who, self.who),
-            ),
-        }
+        http::failure_from_answer(
+            &format!("{} {}", self.who, self.base),
+            answer.status,
+            &answer.body,
+        )
     }
 
     fn explain(&self, error: &ureq::Error) -> Failure {
@@ -226,7 +207,7 @@ pub fn persist<T>(
 mod tests {
     use super::*;
 
-    fn failure(code: Code) -> Failure {
+    fn failure(code: codes::Code) -> Failure {
         Failure::new(code, "a: b", "c")
     }
 

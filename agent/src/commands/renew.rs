@@ -1,0 +1,53 @@
+//! `renew`: a fresh certificate now, for a fresh quote.
+
+use std::fmt;
+use std::path::Path;
+
+use axum::http::Method;
+use jiff::Timestamp;
+use sealsum_attest_tpm::Tpm;
+use sealsum_daemon::{Failure, lock};
+use serde::{Deserialize, Serialize};
+
+use super::{agent, is_not_running, wait_for};
+use crate::authority;
+use crate::config::Config;
+use crate::device::{Device, tpm_failure};
+use crate::state::StateDir;
+
+/// What the authority granted.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Renewed {
+    /// When the next renewal is due.
+    pub renew_at: Timestamp,
+    /// Row of the authority's log.
+    pub log_index: u64,
+}
+
+impl fmt::Display for Renewed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "renewed; the next renewal is due {}", self.renew_at)
+    }
+}
+
+/// Lets the running agent renew, which then uses the new certificate; without one, renews here.
+///
+/// # Errors
+/// As [`authority::renew`], and `caller_not_allowed`.
+pub fn renew(config_path: &Path) -> Result<Renewed, Failure> {
+    let config = Config::load(config_path)?;
+    match wait_for(agent(&config).call(Method::POST, "/v1/renew", &())) {
+        Err(failure) if is_not_running(&failure) => renew_here(&config),
+        answered => answered,
+    }
+}
+
+fn renew_here(config: &Config) -> Result<Renewed, Failure> {
+    let state = StateDir::open(&config.state_dir)?;
+    let _lock = lock::single_instance(state.path())?;
+    let tpm = Tpm::new(config.tpm.parse().map_err(|error| tpm_failure(&error))?);
+    let device = Device::load(config, &state, &tpm)?;
+    let renewed = authority::renew(&device.authority(config)?, &device)?;
+    renewed.write(&state)?;
+    Ok(Renewed { renew_at: renewed.renew_at, log_index: renewed.log_index })
+}

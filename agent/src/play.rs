@@ -1,0 +1,222 @@
+//! One round, step by step: the protocol decides, this persists, then sends.
+
+use std::sync::Arc;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use sealsum_attest::certificate::chain_from_pem;
+use sealsum_daemon::{Failure, codes, time};
+use sealsum_protocol::client::{
+    self, Advertised, Answers, Checking, Identity, Masking, Once, OnceCounter, Quantized,
+};
+use sealsum_protocol::dp::accountant::Charge;
+use sealsum_protocol::exchange::ExchangeKey;
+use sealsum_protocol::ids::DeviceId;
+use sealsum_protocol::messages::{InboundShares, Quorum, Roster, Sharers, Survivors};
+use sealsum_protocol::task::RoundSpec;
+use zeroize::Zeroizing;
+
+use crate::courier::{Courier, now};
+use crate::device::tpm_failure;
+use crate::membership::Members;
+use crate::pending::Waiting;
+use crate::refusal;
+use crate::rounds::{Entering, InProgress};
+use crate::service::Service;
+
+/// How far a round got, for whoever records it.
+#[derive(Debug, Default)]
+pub struct Played {
+    /// Whether the device entered: its mark is set.
+    pub entered: bool,
+    /// What was charged; nothing without noise or before the charge.
+    pub charge: Option<Charge>,
+    /// Whether the masked update began to leave.
+    pub consumed: bool,
+}
+
+/// Plays `spec` with the update that waits for its task. `played` is filled as it goes, so that
+/// it is true also when this fails.
+///
+/// # Errors
+/// Why the device is out of the round. All secrets of the round are erased by then.
+pub fn play(
+    service: &Service,
+    spec: &RoundSpec,
+    waiting: &Waiting,
+    played: &mut Played,
+) -> Result<(), Failure> {
+    let mut rng = seeded(service)?;
+    let round = spec.round_id().to_string();
+    let courier = Courier::new(service.device().aggregator(&service.config)?, &round);
+    // Checks that fail early cost neither the round nor the update.
+    let advertised = enter(service, spec, waiting, &courier, &mut rng, played)?;
+    let masking = share(service, advertised, &courier, &mut rng)?;
+    let mut once = Once::new(InMemory(0), 0);
+    let checking = mask(service, masking, waiting, &courier, &mut once, &mut rng, played)?;
+    agree_and_reveal(checking, &courier, &mut once)
+}
+
+type Counter = Once<InMemory>;
+
+/// The counter of this one process. It stops a bug, not a copy of the machine's memory: that
+/// takes one in the TPM.
+struct InMemory(u64);
+
+impl OnceCounter for InMemory {
+    fn read(&mut self) -> Result<u64, String> {
+        Ok(self.0)
+    }
+
+    fn increment(&mut self) -> Result<(), String> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+/// Seeded from the TPM and the operating system, mixed.
+fn seeded(service: &Service) -> Result<ChaCha20Rng, Failure> {
+    let seed = sealsum_attest_tpm::random::seed(&service.tpm).map_err(|e| tpm_failure(&e))?;
+    Ok(ChaCha20Rng::from_seed(**seed))
+}
+
+fn enter(
+    service: &Service,
+    spec: &RoundSpec,
+    waiting: &Waiting,
+    courier: &Courier,
+    rng: &mut ChaCha20Rng,
+    played: &mut Played,
+) -> Result<Advertised, Failure> {
+    let device = service.device();
+    let certificate = leaf(&device.stored.certificate)?;
+    let identity = Identity {
+        device: DeviceId(*device.stored.device.as_bytes()),
+        certificate: &certificate,
+        static_key: device.vault.x25519_public(),
+    };
+    let task = &spec.signed_task.task;
+    let in_progress = InProgress {
+        round: spec.round_id().to_string(),
+        task: task.name.clone(),
+        task_sha256: task.hash().to_string(),
+        number: spec.number,
+    };
+    // An update for a model names the round, and the owner's grant names the round's one model.
+    let answers = Answers { round: waiting.round, model: spec.model() };
+    let policy = service.config.policy.floors();
+    let advertising = {
+        let mut rounds = service.rounds();
+        let mut marks = Entering { rounds: &mut rounds, round: in_progress };
+        client::advertise(spec.clone(), &identity, &policy, &answers, &mut marks, now(), rng)
+            .map_err(|refusal| refusal::failure(&refusal))?
+    };
+    played.entered = true;
+    let signature = device.identity.device_key().sign(advertising.statement());
+    let signature = signature.map_err(|error| tpm_failure(&error))?;
+    drop(device);
+    let (advertised, message) = advertising.sign(signature.to_vec());
+    courier.post("advertise", &message, advertised.limits().roster)?;
+    Ok(advertised)
+}
+
+fn share(
+    service: &Service,
+    advertised: Advertised,
+    courier: &Courier,
+    rng: &mut ChaCha20Rng,
+) -> Result<Masking, Failure> {
+    let limits = *advertised.limits();
+    let roster: Roster = courier.get("roster", limits.roster)?;
+    let mut members = Members::new(&service.status_lists);
+    let vault = Arc::clone(&service.device().vault);
+    let identity = ExchangeKey::from_bytes(&Zeroizing::new(vault.x25519().to_bytes()));
+    let (sharing, shares) = advertised
+        .share(&roster, &identity, &mut members, now(), rng)
+        .map_err(|error| refusal::error(&error))?;
+    drop((identity, roster));
+    courier.post("shares", &shares, limits.inbound)?;
+    let inbound: InboundShares = courier.get("shares", limits.inbound)?;
+    let (acknowledged, ack) =
+        sharing.receive(&inbound, now()).map_err(|error| refusal::error(&error))?;
+    courier.post("acks", &ack, limits.sharers)?;
+    let sharers: Sharers = courier.get("sharers", limits.sharers)?;
+    acknowledged.sharers(&sharers, now()).map_err(|error| refusal::error(&error))
+}
+
+fn mask(
+    service: &Service,
+    masking: Masking,
+    waiting: &Waiting,
+    courier: &Courier,
+    once: &mut Counter,
+    rng: &mut ChaCha20Rng,
+    played: &mut Played,
+) -> Result<Checking, Failure> {
+    let limit = masking.seat().limits().survivors;
+    let quantized = quantize(service, &masking, waiting, rng)?;
+    let charge = masking.charge().map_err(|refusal| refusal::failure(&refusal))?;
+    if let Some(charge) = charge {
+        service.ledger().charge(&waiting.task, charge, time::now())?;
+        played.charge = Some(charge);
+    }
+    service.pending().consume(waiting, courier.round())?;
+    played.consumed = true;
+    let mut uploading =
+        masking.mask(quantized, once, now()).map_err(|error| refusal::error(&error))?;
+    for index in 0..uploading.chunks() {
+        let chunk = uploading.chunk(index);
+        courier.put_chunk(index, &chunk, limit)?;
+    }
+    let message = uploading.masked_input();
+    courier.post("masked", &message, limit)?;
+    Ok(uploading.acknowledged())
+}
+
+/// The vector as integers with their noise. The plain vector is erased when this returns.
+fn quantize(
+    service: &Service,
+    masking: &Masking,
+    waiting: &Waiting,
+    rng: &mut ChaCha20Rng,
+) -> Result<Quantized, Failure> {
+    let loaded = service.pending().load(&waiting.task)?;
+    let vector = match loaded {
+        Some((now_there, vector)) if now_there.receipt == waiting.receipt => vector,
+        // A newer one came meanwhile; it waits for the next round.
+        _ => {
+            return Err(Failure::new(
+                codes::REFUSED,
+                format!("task {}: the update was replaced during the round", waiting.task),
+                "submit once a round",
+            ));
+        }
+    };
+    masking
+        .prepare(&vector, waiting.weight.map(f64::from), rng)
+        .map_err(|refusal| refusal::failure(&refusal))
+}
+
+fn agree_and_reveal(
+    checking: Checking,
+    courier: &Courier,
+    once: &mut Counter,
+) -> Result<(), Failure> {
+    let limits = *checking.seat().limits();
+    let survivors: Survivors = courier.get("survivors", limits.survivors)?;
+    let (signed, signature) =
+        checking.agree(&survivors, once, now()).map_err(|error| refusal::error(&error))?;
+    courier.post("consistency", &signature, limits.quorum)?;
+    let quorum: Quorum = courier.get("quorum", limits.quorum)?;
+    let (unmasking, agreed) =
+        signed.quorum(&quorum, now()).map_err(|error| refusal::error(&error))?;
+    let reveal = unmasking.reveal(agreed, once, now()).map_err(|error| refusal::error(&error))?;
+    courier.post("reveal", &reveal, limits.end)
+}
+
+/// The device's own certificate as other devices verify it: the leaf, DER.
+fn leaf(pem: &str) -> Result<Vec<u8>, Failure> {
+    let chain =
+        chain_from_pem(pem).map_err(|error| Failure::bug(format!("certificate: {error}")))?;
+    chain.into_iter().next().ok_or_else(|| Failure::bug("certificate: the chain is empty"))
+}

@@ -1,0 +1,250 @@
+//! The running agent: what its socket, its rounds and its renewals share.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use jiff::Timestamp;
+use sealsum_attest_tpm::Tpm;
+use sealsum_daemon::shutdown::Shutdown;
+use sealsum_daemon::{Failure, files, time};
+
+use crate::access::Access;
+use crate::authority;
+use crate::config::Config;
+use crate::device::{Device, Stored, expired};
+use crate::health::{Facts, Health};
+use crate::ledger::Ledger;
+use crate::membership::StatusLists;
+use crate::offers::Offers;
+use crate::participate::Candidates;
+use crate::pending::{self, Pending};
+use crate::rounds::{Reason, Rounds};
+use crate::state::StateDir;
+use crate::status::{
+    CertificateStatus, LastRound, PendingStatus, Problem, ServerStatus, State, Status, TpmStatus,
+};
+use crate::upstream::Upstream;
+
+/// Everything that lives as long as the process.
+pub struct Service {
+    /// The configuration, fixed while the agent runs.
+    pub config: Config,
+    /// The state directory.
+    pub state: StateDir,
+    /// The TPM.
+    pub tpm: Tpm,
+    /// Who may submit.
+    pub access: Access,
+    /// Models of open rounds.
+    pub offers: Offers,
+    /// Open rounds that wait for an update.
+    pub candidates: Candidates,
+    /// Tasks that this device is in a round of.
+    pub playing: Playing,
+    /// What probes found.
+    pub health: Health,
+    /// The newest status list.
+    pub status_lists: StatusLists,
+    /// The one fact "we are stopping".
+    pub shutdown: Shutdown,
+    device: RwLock<Device>,
+    rounds: Mutex<Rounds>,
+    pending: Mutex<Pending>,
+    ledger: Mutex<Ledger>,
+}
+
+impl Service {
+    /// Brings the device back as the last run left it.
+    ///
+    /// # Errors
+    /// `not_enrolled`, `certificate_expired`, `evidence_refused` with check 44 on another TPM,
+    /// `tpm_unreachable`, and those of damaged files.
+    pub fn open(config: Config, state: StateDir, shutdown: Shutdown) -> Result<Self, Failure> {
+        let access = Access::new(&config.local.allow)?;
+        let tpm = Tpm::new(config.tpm.parse().map_err(|e| crate::device::tpm_failure(&e))?);
+        let device = Device::load(&config, &state, &tpm)?;
+        refuse_expired(&device, time::now())?;
+        let mut rounds = Rounds::read(&state)?;
+        rounds.recover(time::now())?;
+        let mut pending = Pending::open(&state, device.vault.clone())?;
+        drop_unreadable(&mut pending)?;
+        let ledger = Ledger::open(&state, &config.policy)?;
+        let status_lists = StatusLists::open(&state, &device.ca)?;
+        let health = Health::default();
+        health.tpm_answered(&tpm.properties());
+        Ok(Self {
+            config,
+            state,
+            tpm,
+            access,
+            offers: Offers::default(),
+            candidates: Candidates::default(),
+            playing: Playing::default(),
+            health,
+            status_lists,
+            shutdown,
+            device: RwLock::new(device),
+            rounds: Mutex::new(rounds),
+            pending: Mutex::new(pending),
+            ledger: Mutex::new(ledger),
+        })
+    }
+
+    /// The enrolled device.
+    pub fn device(&self) -> RwLockReadGuard<'_, Device> {
+        self.device.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rounds of this device.
+    pub fn rounds(&self) -> MutexGuard<'_, Rounds> {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The updates that wait.
+    pub fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The privacy ledger.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Renews the certificate now.
+    ///
+    /// # Errors
+    /// As [`authority::renew`].
+    pub fn renew(&self, authority: &Upstream) -> Result<Stored, Failure> {
+        let renewed = authority::renew(authority, &self.device());
+        self.health.authority(&renewed);
+        let renewed = renewed?;
+        let mut device = self.device.write().unwrap_or_else(PoisonError::into_inner);
+        device.renewed(renewed.clone(), &self.state)?;
+        tracing::info!(renew_at = %renewed.renew_at, "certificate renewed");
+        Ok(renewed)
+    }
+
+    /// Leaves the fleet: keys, certificate and waiting updates go; what was spent and which rounds
+    /// were entered stay, so that coming back starts where this ended. Then the agent stops.
+    ///
+    /// # Errors
+    /// `file_write`.
+    pub fn leave(&self) -> Result<(), Failure> {
+        leave(&self.state)?;
+        self.shutdown.trigger();
+        Ok(())
+    }
+
+    /// What `status` shows. Waits for nobody.
+    ///
+    /// # Errors
+    /// `file_format` if a waiting update's file is damaged.
+    pub fn status(&self, now: Timestamp) -> Result<Status, Failure> {
+        let facts = self.health.facts();
+        let device = self.device();
+        let (state, problems) = judge(&facts, &device, now);
+        let rounds = self.rounds();
+        let waiting = self.pending().list()?;
+        Ok(Status {
+            device: Some(device.stored.device.to_string()),
+            fleet: Some(device.stored.fleet.to_string()),
+            state,
+            problems,
+            tpm: TpmStatus {
+                reachable: facts.tpm.reachable(),
+                tcti: Some(self.config.tpm.clone()),
+                lockout: facts.tpm.lockout(),
+            },
+            authority: ServerStatus {
+                url: Some(self.config.authority.url.clone()),
+                reachable: facts.authority.reachable(),
+            },
+            aggregator: ServerStatus {
+                url: Some(self.config.aggregator.url.clone()),
+                reachable: facts.aggregator.reachable(),
+            },
+            certificate: Some(CertificateStatus {
+                not_after: device.certificate.not_after,
+                renew_at: device.stored.renew_at,
+            }),
+            round: rounds.current().last().map(|current| current.round.clone()),
+            pending: waiting
+                .into_iter()
+                .map(|w| PendingStatus { task: w.task, receipt: w.receipt, since: w.since })
+                .collect(),
+            last_round: rounds.history().last().map(LastRound::from),
+            privacy: self.ledger().spent(now),
+        })
+    }
+}
+
+/// The tasks that this device is in a round of: one round of a task at a time.
+#[derive(Debug, Default)]
+pub struct Playing(Mutex<BTreeSet<String>>);
+
+impl Playing {
+    /// Takes the one place of a task; false if it is taken.
+    pub fn enter(&self, task: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(task.to_owned())
+    }
+
+    /// Gives the place back.
+    pub fn leave(&self, task: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(task);
+    }
+}
+
+/// The state in one word, and what is wrong, worst first.
+fn judge(facts: &Facts, device: &Device, now: Timestamp) -> (State, Vec<Problem>) {
+    let revoked = facts.revoked.as_ref();
+    let expired = refuse_expired(device, now).err();
+    let missing = [
+        facts.tpm.failure(),
+        facts.aggregator.failure().cloned(),
+        facts.authority.failure().cloned(),
+    ];
+    let missing: Vec<Failure> = missing.into_iter().flatten().collect();
+    let state = match (revoked, &expired, missing.is_empty()) {
+        (Some(_), _, _) => State::Revoked,
+        (None, Some(_), _) => State::Expired,
+        (None, None, false) => State::Degraded,
+        (None, None, true) => State::Enrolled,
+    };
+    let problems = revoked.into_iter().chain(&expired).chain(&missing).map(Problem::from).collect();
+    (state, problems)
+}
+
+fn refuse_expired(device: &Device, now: Timestamp) -> Result<(), Failure> {
+    let ended = device.certificate.not_after;
+    if now < ended {
+        return Ok(());
+    }
+    Err(expired(ended))
+}
+
+/// Updates sealed under keys that a new enrolment replaced are of no use any more.
+fn drop_unreadable(pending: &mut Pending) -> Result<(), Failure> {
+    for waiting in pending.list()? {
+        if pending.load(&waiting.task).is_err() {
+            tracing::warn!(task = waiting.task, "a waiting update cannot be read; dropped");
+            let reason = Reason {
+                code: "unreadable".into(),
+                message: "the update was sealed under keys that are gone".into(),
+            };
+            pending.discard(&waiting.task, reason)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes keys, certificate and waiting updates.
+///
+/// # Errors
+/// `file_write`.
+pub fn leave(state: &StateDir) -> Result<(), Failure> {
+    Stored::remove(state)?;
+    for waiting in pending::read_list(state)? {
+        files::remove(&pending::path_of(state, &waiting.task))?;
+    }
+    Ok(())
+}
