@@ -14,6 +14,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, SubjectPublicKeyInfo,
     date_time_ymd,
 };
+use sealsum_attest::certificate::chain_from_pem;
 use sealsum_attest::endorsement::{AnchorError, Anchors, PATH_MAX, trim_nv_padding, validate};
 use sealsum_attest::refusals::{self as checks, Check};
 use tempfile::TempDir;
@@ -472,5 +473,26 @@ fn c04_padding_of_an_nv_index() {
     }
     for short in [0, 1, 3, 4, leaf.len() - 1] {
         assert!(trim_nv_padding(&leaf[..short]).is_err());
+    }
+}
+
+/// Certificates that swtpm made: SubjectDirectoryAttributes, an end in the year 9999, an RSA-3072
+/// issuer without extended key usage.
+#[test]
+fn certificates_made_by_swtpm() {
+    let moment = "2026-12-01T00:00:00Z".parse().unwrap();
+    let issuer = chain_from_pem(include_str!("vectors/swtpm-issuer.pem")).unwrap();
+    let root = Anchors::from_pem(include_str!("vectors/swtpm-root.pem")).unwrap();
+    let rsa = &include_bytes!("vectors/swtpm-ek-rsa2048.der")[..];
+    let p384 = &include_bytes!("vectors/swtpm-ek-p384.der")[..];
+    for leaf in [rsa, p384] {
+        let endorsement = validate(leaf, &issuer, &root, moment).unwrap();
+        assert!(endorsement.software);
+        assert_eq!(endorsement.model.as_deref(), Some("swtpm"));
+        let short = Anchors::from_der(&issuer).unwrap();
+        let none: [&[u8]; 0] = [];
+        assert!(validate(leaf, &none, &short, moment).is_ok());
+        let refusal = validate(leaf, &none, &root, moment).unwrap_err();
+        assert_eq!(refusal.check, checks::UNKNOWN_ROOT);
     }
 }
