@@ -23,6 +23,7 @@ use sealsum_protocol::membership::{Member, Membership, MembershipError, Voucher}
 use sealsum_protocol::merkle;
 use sealsum_protocol::messages::*;
 use sealsum_protocol::policy::Policy;
+use sealsum_protocol::scalar::SecretScalar;
 use sealsum_protocol::server::{
     Event, Fetched, Incoming, Output, Recovery, Report, Round, Stage, State, Step,
 };
@@ -161,6 +162,10 @@ impl Device {
 
 pub fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
+}
+
+fn entry_rng(index: usize) -> ChaCha20Rng {
+    rng(2_000_000 + index as u64)
 }
 
 pub fn owner() -> SecretKey {
@@ -308,13 +313,23 @@ impl Simulation {
             &answers,
             &mut marks,
             self.now,
-            &mut self.rng,
+            &mut entry_rng(index),
         )
         .unwrap();
         let signature = device.tpm.sign(advertising.statement()).0.to_vec();
         let (advertised, message) = advertising.sign(signature);
         self.clients.push(Client::Advertised(advertised));
         self.send(index, Incoming::Advertise(Box::new(message))).unwrap();
+    }
+
+    /// The key of a corrupt device that works for the aggregator: it is drawn third.
+    pub fn round_key(&self, index: usize) -> SecretKey {
+        let mut rng = entry_rng(index);
+        let _ = (SecretScalar::random(&mut rng), ExchangeKey::draw(&mut rng));
+        let key = SecretKey::draw(&mut rng);
+        let entry = &self.round.cohort().expect("a roster").entries[index];
+        assert_eq!(entry.signing_key, key.public());
+        key
     }
 
     pub fn n(&self) -> usize {
