@@ -164,7 +164,7 @@ pub fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
 
-fn entry_rng(index: usize) -> ChaCha20Rng {
+pub fn entry_rng(index: usize) -> ChaCha20Rng {
     rng(2_000_000 + index as u64)
 }
 
