@@ -54,7 +54,9 @@ pub struct Bytes(pub Vec<u8>);
 pub struct Fixed<const N: usize>(pub [u8; N]);
 
 /// A device asks to be enrolled and shows its public keys. Device to authority, over TLS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Its `Debug` leaves the token out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolRequest {
     /// [`PROTOCOL_VERSION`].
@@ -187,7 +189,9 @@ pub struct RenewChallenge {
 }
 
 /// An aggregator asks for its certificate; the token's role decides. Over TLS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Its `Debug` leaves the token out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AggregatorEnrolRequest {
     /// [`PROTOCOL_VERSION`].
@@ -257,6 +261,32 @@ pub struct ErrorBody {
 /// PCR values of the SHA-256 bank by index; in JSON an object of hex strings.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct PcrValues(pub BTreeMap<u8, [u8; 32]>);
+
+impl fmt::Debug for EnrolRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnrolRequest")
+            .field("protocol", &self.protocol)
+            .field("ek_public", &self.ek_public)
+            .field("ak_public", &self.ak_public)
+            .field("dk_public", &self.dk_public)
+            .field("x25519_public", &self.x25519_public)
+            .field("srk_name", &self.srk_name)
+            .field("client_random", &self.client_random)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AggregatorEnrolRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AggregatorEnrolRequest")
+            .field("protocol", &self.protocol)
+            .field("name", &self.name)
+            .field("csr", &self.csr)
+            .field("dns_names", &self.dns_names)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
 
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -404,6 +434,21 @@ mod tests {
         let text = serde_json::to_string(&answer).unwrap();
         assert!(text.starts_with(r#"{"step":"answer","session":"0707"#), "{text}");
         assert_eq!(serde_json::from_str::<RenewRequest>(&text).unwrap(), answer);
+    }
+
+    #[test]
+    fn tokens_are_not_printed() {
+        let request = AggregatorEnrolRequest {
+            protocol: 1,
+            token: "sesame".into(),
+            name: "sums".parse().unwrap(),
+            csr: Bytes::default(),
+            dns_names: vec![],
+            addresses: vec![],
+        };
+        let printed = format!("{request:?}");
+        assert!(printed.contains("sums") && !printed.contains("sesame"), "{printed}");
+        assert!(serde_json::to_string(&request).unwrap().contains("sesame"));
     }
 
     #[test]

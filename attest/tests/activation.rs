@@ -1,4 +1,5 @@
 //! MakeCredential against its other side, and that other side against independent credentials.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

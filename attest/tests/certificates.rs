@@ -1,4 +1,5 @@
 //! What the authority issues and how others check it: certificates, status lists and results.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
@@ -143,7 +144,7 @@ fn only_the_pinned_authority_counts() {
     assert!(fleet.trust().for_fleet(fleet.name.clone()).verify(&[&der], now()).is_ok());
     let empty: [&[u8]; 0] = [];
     assert!(fleet.trust().verify(&empty, now()).is_err());
-    assert!(untrusted(fleet.trust().verify(&vec![&der; 5], now()).map(|_| ())));
+    assert!(untrusted(fleet.trust().verify(&[&der; 5], now()).map(|_| ())));
     assert!(FleetCa::from_der(&[]).is_err());
     assert!(FleetCa::from_pem("no certificate").is_err());
     let mut bent = der.clone();
@@ -230,11 +231,13 @@ fn a_status_list_by_anybody_else_is_refused() {
     assert_eq!(verify(&forged), Err(role));
     // The authority's certificate, but another key.
     let forged = list(&fleet, 9)
-        .sign(&[fleet.authority.clone()], |bytes| Ok::<_, ()>(fixed_signature(&device, bytes)))
+        .sign(std::slice::from_ref(&fleet.authority), |bytes| {
+            Ok::<_, ()>(fixed_signature(&device, bytes))
+        })
         .unwrap();
     assert_eq!(verify(&forged), Err(StatusError::Authority(CertificateError::Signature)));
     // Signed by the authority for another purpose.
-    let forged = list(&fleet, 9).sign(&[fleet.authority.clone()], |bytes| {
+    let forged = list(&fleet, 9).sign(std::slice::from_ref(&fleet.authority), |bytes| {
         Ok::<_, ()>(fixed_signature(&fleet.authority_key, &bytes[1..]))
     });
     assert!(matches!(verify(&forged.unwrap()), Err(StatusError::Authority(_))));

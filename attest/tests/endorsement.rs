@@ -1,5 +1,6 @@
 //! Endorsement paths: each rule by a chain that breaks it alone, and our verdict beside that of
 //! `openssl verify` on the same chains. openssl not being there is a failure.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

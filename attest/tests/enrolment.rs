@@ -1,5 +1,6 @@
 //! The judgement on a device: good evidence passes, and each way to be wrong is refused by name.
 //! Numbers are those of `refusals`.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
@@ -795,6 +796,14 @@ fn recertify(world: &mut World, params: &CertificateParams) {
 /// A challenge that `device` can answer, to get an answer to bend.
 fn challenge_for(device: &Device, world: &mut World) -> sealsum_attest::messages::EnrolChallenge {
     world.challenge(&device.request()).unwrap().challenge().clone()
+}
+
+#[test]
+fn the_token_is_not_printed() {
+    let mut request = World::new(1).device.request();
+    request.token = Some("sesame".into());
+    let printed = format!("{request:?}");
+    assert!(printed.contains("ek_public") && !printed.contains("sesame"), "{printed}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Every truncation and every single-bit flip of good evidence is refused, and nothing panics.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

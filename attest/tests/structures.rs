@@ -1,5 +1,6 @@
 //! Our parser of TPM structures beside an independent one, `tpm2-protocol`, on good structures
 //! and on thousands of bent ones.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
