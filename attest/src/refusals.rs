@@ -111,8 +111,8 @@ checks! {
     Verifier 19 CSR_SIGNATURE "csr_signature"
         "A certificate request that is malformed or not signed by its key.";
     Verifier 22 ACTIVATION "activation"
-        "An activation proof that is wrong, missing, or of another session, key name (21) or \
-         TPM (23, 26).";
+        "An activation proof that is wrong, missing, of another session (23), for another \
+         attestation key (21) or by another TPM (26).";
     Authority 24 SESSION_REPLAYED "session_replayed"
         "A session that is unknown or was answered before.";
     Verifier 25 SESSION_EXPIRED "session_expired"

@@ -64,7 +64,7 @@ pub struct DeviceKeys {
 }
 
 /// A request whose keys are what they must be; nothing is proved about who holds them yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Admitted {
     request: EnrolRequest,
     device: DeviceId,

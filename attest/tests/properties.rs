@@ -7,7 +7,7 @@ use std::thread;
 
 use common::{World, authority, now};
 use sealsum_attest::messages::{EnrolAnswer, EnrolRequest};
-use sealsum_attest::verify;
+use sealsum_attest::verify::{self, Admitted, Session};
 
 /// A binary field of a request.
 type RequestField = (&'static str, fn(&mut EnrolRequest) -> &mut [u8]);
@@ -49,11 +49,33 @@ fn request_refused(world: &mut World, sent: &EnrolRequest, received: &EnrolReque
     world.judge(session, &answer).is_err()
 }
 
-fn answer_refused(world: &mut World, bend: impl FnOnce(&mut EnrolAnswer)) -> bool {
-    let session = world.session();
-    let mut answer = world.answer(&session);
-    bend(&mut answer);
-    world.judge(session, &answer).is_err()
+/// One session, made anew from the same randomness for each answer, since judging consumes it.
+struct Replay {
+    world: World,
+    admitted: Admitted,
+    answer: EnrolAnswer,
+}
+
+impl Replay {
+    fn new() -> Self {
+        let world = World::new(3);
+        let admitted = verify::admit(world.device.request(), &world.policy, now()).unwrap();
+        let answer = world.answer(&Self::session(&world, &admitted));
+        let replay = Self { world, admitted, answer };
+        assert!(!replay.refuses(|_| ()));
+        replay
+    }
+
+    fn session(world: &World, admitted: &Admitted) -> Session {
+        let admitted = admitted.clone();
+        admitted.challenge(&authority(), &world.policy, now(), &mut common::rng(9)).unwrap()
+    }
+
+    fn refuses(&self, bend: impl FnOnce(&mut EnrolAnswer)) -> bool {
+        let mut answer = self.answer.clone();
+        bend(&mut answer);
+        self.world.judge(Self::session(&self.world, &self.admitted), &answer).is_err()
+    }
 }
 
 #[test]
@@ -95,16 +117,11 @@ fn every_truncation_of_a_request_is_refused() {
 
 #[test]
 fn every_bit_flip_of_an_answer_is_refused() {
+    let replay = Replay::new();
     each_in_its_thread(ANSWER, |(name, field)| {
-        let mut world = World::new(3);
-        assert!(!answer_refused(&mut world, |_| ()));
-        let bits = {
-            let session = world.session();
-            field(&mut world.answer(&session)).len() * 8
-        };
-        for bit in 0..bits {
+        for bit in 0..field(&mut replay.answer.clone()).len() * 8 {
             let flip = |answer: &mut EnrolAnswer| field(answer)[bit / 8] ^= 1 << (bit % 8);
-            assert!(answer_refused(&mut world, flip), "{name} bit {bit}");
+            assert!(replay.refuses(flip), "{name} bit {bit}");
         }
     });
 }
@@ -119,14 +136,10 @@ fn every_truncation_of_an_answer_is_refused() {
         |a| &mut a.certify_signature.0,
         |a| &mut a.csr.0,
     ];
-    let mut world = World::new(4);
+    let replay = Replay::new();
     for field in fields {
-        let full = {
-            let session = world.session();
-            field(&mut world.answer(&session)).len()
-        };
-        for length in 0..full {
-            assert!(answer_refused(&mut world, |a| field(a).truncate(length)), "{length}");
+        for length in 0..field(&mut replay.answer.clone()).len() {
+            assert!(replay.refuses(|answer| field(answer).truncate(length)), "{length}");
         }
     }
 }
