@@ -2,7 +2,7 @@
 //!
 //! | request | body | answer |
 //! |---|---|---|
-//! | `GET /v1/rounds/open?wait=S` | | list of [`Announcement`]s this device has not entered |
+//! | `GET /v1/rounds/open?wait=S` | | [`Announcement`] of the rounds this device has not entered |
 //! | `POST /v1/rounds/{id}/advertise` | [`Advertise`] | 202 |
 //! | `GET /v1/rounds/{id}/roster?wait=S` | | [`Roster`] |
 //! | `POST /v1/rounds/{id}/shares` | [`SharedKeys`] | 202 |
@@ -17,9 +17,7 @@
 //! | `POST /v1/rounds/{id}/reveal` | [`Reveal`] | 202 |
 //! | `GET /v1/models/{sha256}` | | the model |
 //!
-//! Bodies are messages of the protocol's codec, `application/octet-stream`. The list of
-//! announcements is a u32 (little-endian) with their number and then, for each, a u32 with its
-//! length and the message ([`open::encode_list`], [`open::decode_list`]).
+//! Bodies are messages of the protocol's codec, `application/octet-stream`.
 //!
 //! A `GET` with nothing to say yet waits up to `wait` seconds (at most 30) and answers 204: ask
 //! again. The same body again is taken as if it came once. Errors are JSON with `code`, `message`,
@@ -40,3 +38,89 @@
 //! [`ConsistencySignature`]: sealsum_protocol::messages::ConsistencySignature
 //! [`Quorum`]: sealsum_protocol::messages::Quorum
 //! [`Reveal`]: sealsum_protocol::messages::Reveal
+
+mod acks;
+mod advertise;
+mod answer;
+mod caller;
+mod consistency;
+mod masked;
+mod models;
+mod open;
+mod quorum;
+mod reveal;
+mod roster;
+mod sharers;
+mod shares;
+mod survivors;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{MethodRouter, get, post, put};
+use sealsum_protocol::codec::Message;
+use serde::Deserialize;
+
+use crate::devices::Devices;
+use crate::models::Models;
+use crate::rounds::Rounds;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct App {
+    /// The rounds, running and past.
+    pub rounds: Arc<Rounds>,
+    /// Who may take part.
+    pub devices: Arc<Devices>,
+    /// What rounds start from.
+    pub models: Models,
+}
+
+/// The routes above.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1/rounds/open", get(open::list))
+        .route("/v1/rounds/{id}/advertise", taking::<advertise::Body>(post(advertise::enter)))
+        .route("/v1/rounds/{id}/roster", get(roster::show))
+        .route(
+            "/v1/rounds/{id}/shares",
+            taking::<shares::Body>(post(shares::deal)).merge(get(shares::show)),
+        )
+        .route("/v1/rounds/{id}/acks", taking::<acks::Body>(post(acks::acknowledge)))
+        .route("/v1/rounds/{id}/sharers", get(sharers::show))
+        .route(
+            "/v1/rounds/{id}/masked/{chunk}",
+            put(masked::chunk).layer(DefaultBodyLimit::max(masked::CHUNK_LIMIT)),
+        )
+        .route("/v1/rounds/{id}/masked", taking::<masked::Body>(post(masked::complete)))
+        .route("/v1/rounds/{id}/survivors", get(survivors::show))
+        .route("/v1/rounds/{id}/consistency", taking::<consistency::Body>(post(consistency::sign)))
+        .route("/v1/rounds/{id}/quorum", get(quorum::show))
+        .route("/v1/rounds/{id}/reveal", taking::<reveal::Body>(post(reveal::answer)))
+        .route("/v1/models/{sha256}", get(models::fetch))
+        .with_state(app)
+}
+
+/// No more of a body is read than a message of this kind can have.
+fn taking<M: Message>(route: MethodRouter<App>) -> MethodRouter<App> {
+    route.layer(DefaultBodyLimit::max(M::MAX_BYTES))
+}
+
+/// How long a `GET` may wait for something to say.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Wait {
+    /// Seconds.
+    #[serde(default)]
+    wait: u32,
+}
+
+impl Wait {
+    fn duration(self) -> Duration {
+        Duration::from_secs(self.wait.min(LONGEST_WAIT_S).into())
+    }
+}
+
+/// Shorter than what connections may idle, so that no proxy in between gives up first.
+const LONGEST_WAIT_S: u32 = 30;

@@ -1,0 +1,88 @@
+//! What this program asks of the authority.
+
+use std::sync::Arc;
+
+use sealsum_attest::certificate::Identity;
+use sealsum_attest::messages::{
+    AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, PROTOCOL_VERSION,
+};
+use sealsum_daemon::Failure;
+use sealsum_daemon::tls::{self, RoleCheck};
+
+use crate::config::Config;
+use crate::https::Client;
+
+/// The authority, reached over TLS that admits no other role as its server.
+pub struct AuthorityClient {
+    client: Client,
+}
+
+impl AuthorityClient {
+    /// Without a certificate of our own: enrolment and the status list.
+    ///
+    /// # Errors
+    /// When the CA file cannot be read.
+    pub fn anonymous(config: &Config) -> Result<Self, Failure> {
+        Self::new(config, None)
+    }
+
+    /// With our certificate: renewal.
+    ///
+    /// # Errors
+    /// When the CA file cannot be read.
+    pub fn identified(config: &Config, identity: &tls::Identity) -> Result<Self, Failure> {
+        Self::new(config, Some(identity))
+    }
+
+    fn new(config: &Config, identity: Option<&tls::Identity>) -> Result<Self, Failure> {
+        let roots = tls::read_roots(&config.authority.ca)?;
+        let tls = tls::client_config(roots, authority_only(), identity)?;
+        Ok(Self { client: Client::new("authority", &config.authority.url, tls) })
+    }
+
+    /// The signed status list, not yet verified.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached.
+    pub fn status_list(&self) -> Result<Vec<u8>, Failure> {
+        self.client.get("/v1/status-list")
+    }
+
+    /// A first certificate for a token.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached or refuses.
+    pub fn enrol(
+        &self,
+        config: &Config,
+        token: &str,
+        csr: Vec<u8>,
+    ) -> Result<AggregatorGrant, Failure> {
+        let request = AggregatorEnrolRequest {
+            protocol: PROTOCOL_VERSION,
+            token: token.to_owned(),
+            name: config.name.clone(),
+            csr: csr.into(),
+            dns_names: config.dns_names.clone(),
+            addresses: config.addresses.clone(),
+        };
+        self.client.post("/v1/aggregator/enroll", &request)
+    }
+
+    /// The next certificate, for the one this connection shows.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached or refuses.
+    pub fn renew(&self, csr: Vec<u8>) -> Result<AggregatorGrant, Failure> {
+        let request = AggregatorRenewRequest { protocol: PROTOCOL_VERSION, csr: csr.into() };
+        self.client.post("/v1/aggregator/renew", &request)
+    }
+}
+
+fn authority_only() -> RoleCheck {
+    Arc::new(|certificate| {
+        Identity::parse(certificate)
+            .and_then(|identity| identity.authority())
+            .map_err(|error| error.to_string())
+    })
+}

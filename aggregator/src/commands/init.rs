@@ -1,0 +1,125 @@
+//! `init`: the first certificate, and the configuration.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use sealsum_attest::certificate::FleetCa;
+use sealsum_attest::ids::{Fleet, Name};
+use sealsum_daemon::cli::Shown;
+use sealsum_daemon::{Failure, codes, files};
+use serde::Serialize;
+
+use crate::authority::AuthorityClient;
+use crate::certificate;
+use crate::config::{Authority, Config, default_name};
+
+/// What `init` is given.
+#[derive(Debug)]
+pub struct Request {
+    /// `https://HOST:PORT`.
+    pub authority: String,
+    /// The fleet's CA certificate.
+    pub authority_ca: PathBuf,
+    /// Where the enrolment token is.
+    pub token_source: String,
+    /// The name in the certificate.
+    pub name: Option<Name>,
+    /// Where devices will connect.
+    pub listen: Option<SocketAddr>,
+    /// Where health and metrics are served.
+    pub health: Option<SocketAddr>,
+    /// DNS names that devices reach it by.
+    pub dns_names: Vec<String>,
+    /// Addresses that devices reach it by.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// `init`.
+#[derive(Debug, Serialize)]
+pub struct Initialised {
+    /// The fleet that the certificate is of.
+    pub fleet: Fleet,
+    /// The name in it.
+    pub name: Name,
+    /// The configuration written.
+    pub config: PathBuf,
+    /// When the certificate is renewed, by `run`.
+    pub renew_at: Timestamp,
+}
+
+/// Gets a certificate for the token and writes the configuration.
+///
+/// # Errors
+/// `file_exists` where an aggregator is configured already; when the authority cannot be reached
+/// or refuses; when a file cannot be written.
+pub fn init(path: &Path, request: Request) -> Result<Shown<Initialised>, Failure> {
+    if path.exists() {
+        return Err(Failure::new(
+            codes::FILE_EXISTS,
+            format!("{}: is there already", path.display()),
+            "sealsum-aggregator run, or another --dir",
+        ));
+    }
+    let dir = path.parent().unwrap_or(Path::new(""));
+    files::create_private_dir(dir)?;
+    let ca = files::read_text(&request.authority_ca, CA_LIMIT)?;
+    FleetCa::from_pem(&ca).map_err(|error| {
+        let message = format!("{}: {error}", request.authority_ca.display());
+        Failure::new(codes::FILE_FORMAT, message, "the ca.pem of the authority")
+    })?;
+    let config = configuration(&request);
+    let token = files::read_secret(&request.token_source)?;
+    files::write_public(&dir.join(CA_FILE), ca.as_bytes())?;
+    write_config(path, &config)?;
+    let enrolled = enrol(path, &token);
+    if enrolled.is_err() {
+        // Without a certificate there is nothing to run; the next attempt starts afresh.
+        files::remove(path)?;
+    }
+    enrolled
+}
+
+fn enrol(path: &Path, token: &str) -> Result<Shown<Initialised>, Failure> {
+    let config = Config::load(path)?;
+    let client = AuthorityClient::anonymous(&config)?;
+    let grant = certificate::enrol(&config, &client, token)?;
+    let text = format!(
+        "aggregator {} of fleet {}\nconfiguration {}\nTry: sealsum-aggregator run",
+        grant.name,
+        grant.fleet,
+        path.display()
+    );
+    let answer = Initialised {
+        fleet: grant.fleet,
+        name: grant.name,
+        config: path.to_owned(),
+        renew_at: grant.renew_at,
+    };
+    Ok(Shown::new(answer, text))
+}
+
+fn configuration(request: &Request) -> Config {
+    let authority = Authority { url: request.authority.clone(), ca: PathBuf::from(CA_FILE) };
+    let mut config = Config::beside_itself(authority);
+    config.name = request.name.clone().unwrap_or_else(default_name);
+    config.listen = request.listen.unwrap_or(config.listen);
+    config.health.listen = request.health.unwrap_or(config.health.listen);
+    if !request.dns_names.is_empty() {
+        config.dns_names = request.dns_names.clone();
+    }
+    if !request.addresses.is_empty() {
+        config.addresses = request.addresses.clone();
+    }
+    config
+}
+
+fn write_config(path: &Path, config: &Config) -> Result<(), Failure> {
+    let text = toml::to_string(config)
+        .map_err(|error| Failure::bug(format!("configuration: cannot be written: {error}")))?;
+    files::create(path, text.as_bytes(), files::PUBLIC)
+}
+
+const CA_FILE: &str = "ca.pem";
+/// Longest CA file, in bytes.
+const CA_LIMIT: u64 = 64 * 1024;

@@ -1,0 +1,23 @@
+//! Step 5: a device reveals shares.
+
+use axum::extract::State;
+use axum::response::Response;
+use sealsum_daemon::http::{Path, Problem, Raw};
+use sealsum_protocol::ids::RoundId;
+pub(super) use sealsum_protocol::messages::Reveal as Body;
+
+use super::App;
+use super::answer::{accepted, decode};
+use super::caller::Device;
+use sealsum_protocol::server::Incoming;
+
+pub(super) async fn answer(
+    State(app): State<App>,
+    Device(device): Device,
+    Path(round): Path<RoundId>,
+    Raw(body): Raw,
+) -> Result<Response, Problem> {
+    let message = Incoming::Reveal(decode::<Body>(&body)?);
+    app.rounds.deliver(round, device, message, body).await?;
+    Ok(accepted())
+}

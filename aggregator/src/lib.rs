@@ -1,0 +1,40 @@
+//! The aggregator: runs rounds and never sees a device's part.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`service`] | the running program |
+//! | [`http`] | what devices ask, over mutual TLS |
+//! | [`admin`] | what operators ask, over the administration socket |
+//! | [`rounds`] | rounds: opened, driven, ended |
+//! | [`uploads`], [`vector_file`] | masked vectors in, sums out, chunk by chunk |
+//! | [`devices`], [`membership`] | who may take part, at every moment |
+//! | [`authority`], [`certificate`], [`https`] | this program's own certificate; the status list |
+//! | [`store`], [`models`], [`record`] | what outlives the process |
+//! | [`tasks`], [`owner`], [`privacy`] | what an owner signs, and what it costs |
+//! | [`commands`] | the command line, behind its arguments |
+
+pub mod admin;
+pub mod authority;
+pub mod certificate;
+pub mod codes;
+pub mod commands;
+pub mod config;
+pub mod devices;
+pub mod http;
+pub mod https;
+pub mod membership;
+pub mod metrics;
+pub mod models;
+pub mod owner;
+pub mod privacy;
+pub mod record;
+mod record_text;
+pub mod rounds;
+pub mod service;
+pub mod store;
+pub mod tasks;
+pub mod uploads;
+pub mod vector_file;
+
+#[cfg(test)]
+mod tests;

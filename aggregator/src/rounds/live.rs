@@ -1,0 +1,567 @@
+//! One running round: the protocol's machine, obeyed output by output.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use jiff::Timestamp;
+use sealsum_daemon::http::Problem;
+use sealsum_daemon::{Failure, files, time};
+use sealsum_protocol::codec::Message;
+use sealsum_protocol::dp::accountant::Charge;
+use sealsum_protocol::error::AbortCode;
+use sealsum_protocol::ids::{DeviceId, Hash, RoundId};
+use sealsum_protocol::messages::{Announcement, MaskedInput};
+use sealsum_protocol::server::{Event, Fetched, Incoming, Output, Record, Round, Stage, Step};
+use sealsum_protocol::task::RoundSpec;
+use sealsum_protocol::time::Now;
+use tokio::sync::watch;
+
+use super::{Parts, ending, opening, report, unmasking};
+use crate::admin::ProgressBody;
+use crate::devices::Newest;
+use crate::membership::Members;
+use crate::record::{ResultRecord, RoundRecord, State, StepName};
+use crate::store::{Fact, NewRound};
+use crate::uploads::Uploads;
+use crate::{codes, privacy};
+
+/// A round, from its opening until the next of its task.
+pub(super) struct Live {
+    id: RoundId,
+    spec: RoundSpec,
+    parts: Parts,
+    uploads: Uploads,
+    begun: Instant,
+    running: AtomicBool,
+    core: Mutex<Core>,
+    /// Counts whatever a device or an operator may wait for.
+    news: watch::Sender<u64>,
+}
+
+/// What changes, under one lock.
+struct Core {
+    machine: Round,
+    /// As it began; after the end, as it ended.
+    record: RoundRecord,
+    wake_ms: u64,
+    /// Who completed which step.
+    accepted: HashMap<StepName, HashSet<DeviceId>>,
+    /// U2, once it is fixed.
+    shared: HashSet<DeviceId>,
+    /// Since when each device of the round has had no connection.
+    away: HashMap<DeviceId, Instant>,
+    /// Those of them that the machine was told of.
+    gone: HashSet<DeviceId>,
+    traffic: HashMap<DeviceId, Traffic>,
+    /// Chunks unmasked, of all.
+    chunks: Option<(u64, u64)>,
+    result: Option<ResultRecord>,
+    /// Why this program, and not the protocol, ended the round.
+    cause: Option<Failure>,
+}
+
+/// Bytes of bodies.
+#[derive(Clone, Copy, Default)]
+struct Traffic {
+    up: u64,
+    down: u64,
+}
+
+/// How long a device may be without a connection before steps stop waiting for it.
+const AWAY: Duration = Duration::from_secs(3);
+/// Longest between two looks at deadlines and connections.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Sees to a round's deadlines until it ends.
+pub(super) async fn keep_time(live: Arc<Live>) {
+    while live.is_running() {
+        tokio::time::sleep(live.until_next_look()).await;
+        let ticking = Arc::clone(&live);
+        let ticked = tokio::task::spawn_blocking(move || ticking.tick()).await;
+        if let Err(error) = ticked {
+            tracing::error!(%error, "a round's clock failed");
+        }
+    }
+}
+
+impl Live {
+    /// Opens a round: its number is used up once this returns.
+    pub(super) fn open(
+        parts: &Parts,
+        spec: RoundSpec,
+        list: &Newest,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        let begun = Instant::now();
+        let (id, record) = (spec.round_id(), opening::first_record(&spec, now));
+        let members = Box::new(Members::new(Arc::clone(&parts.devices)));
+        let encoded = list.encoded.clone();
+        let at = Now { unix_s: seconds(now), steady_ms: 0 };
+        let machine = Round::open(spec.clone(), parts.corrupt_fleet, members, encoded, at)
+            .map_err(|refusal| report::refused(&refusal))?;
+        let task = spec.signed_task.task.hash();
+        let announcement = Announcement { rounds: vec![spec.clone()] }.to_bytes();
+        let new = NewRound { task, announcement: &announcement, record: &record };
+        parts.store.begin_round(&new)?;
+        let uploads = prepare_uploads(parts, &spec).inspect_err(|failure| {
+            let record = ending::aborted(record.clone(), failure.clone());
+            if let Err(error) = parts.store.end_round(&record) {
+                tracing::error!(round = %id, %error, "the end of a round was not kept");
+            }
+        })?;
+        tracing::info!(round = %id, task = record.task, number = record.number, "round opened");
+        let live = Self {
+            id,
+            spec,
+            parts: parts.clone(),
+            uploads,
+            begun,
+            running: AtomicBool::new(true),
+            core: Mutex::new(Core::new(machine, record)),
+            news: watch::Sender::new(1),
+        };
+        Ok(live)
+    }
+
+    pub(super) fn id(&self) -> RoundId {
+        self.id
+    }
+
+    pub(super) fn spec(&self) -> &RoundSpec {
+        &self.spec
+    }
+
+    pub(super) fn task(&self) -> Hash {
+        self.spec.signed_task.task.hash()
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// The record as it is at this moment.
+    pub(super) fn record(&self) -> RoundRecord {
+        self.lock().record()
+    }
+
+    /// Whether a device has not entered and still can.
+    pub(super) fn is_open_to(&self, device: DeviceId) -> bool {
+        self.is_running() && self.lock().machine.is_open_to(device)
+    }
+
+    /// Takes a message of a device.
+    pub(super) fn deliver(
+        self: &Arc<Self>,
+        device: DeviceId,
+        message: Incoming,
+        bytes: u64,
+    ) -> Result<(), Problem> {
+        let mut core = self.open_to(device, bytes)?;
+        self.received(&mut core, device, message)
+    }
+
+    /// Takes a chunk, from a device in U2 while vectors are due.
+    pub(super) fn put_chunk(
+        &self,
+        device: DeviceId,
+        chunk: usize,
+        body: &[u8],
+    ) -> Result<(), Problem> {
+        self.open_to(device, body.len() as u64)?.vector_is_due(device)?;
+        Ok(self.uploads.put(device, chunk, body).map_err(report::upload_failure)?)
+    }
+
+    /// Takes what a device signed of its vector, once the vector is whole and durable.
+    pub(super) fn complete_upload(
+        self: &Arc<Self>,
+        device: DeviceId,
+        message: MaskedInput,
+        bytes: u64,
+    ) -> Result<(), Problem> {
+        self.open_to(device, bytes)?.vector_is_due(device)?;
+        let received = self.uploads.complete(device, message.root);
+        let received_root = received.map_err(report::upload_failure)?;
+        let mut core = self.lock();
+        self.received(&mut core, device, Incoming::Masked { message, received_root })
+    }
+
+    /// What the round says to a device at a stage.
+    pub(super) fn said_to(&self, device: DeviceId, stage: Stage) -> Result<Option<Bytes>, Problem> {
+        let mut core = self.lock();
+        self.is_back(&mut core, device);
+        match core.machine.fetch(device, stage).map_err(|refusal| report::refused(&refusal))? {
+            Fetched::Ready(message) => {
+                core.traffic.entry(device).or_default().down += message.len() as u64;
+                Ok(Some(Bytes::from_owner(message)))
+            }
+            Fetched::NotYet if self.is_running() => Ok(None),
+            Fetched::NotYet | Fetched::Aborted(_) => Err(ending::gone(&core.record)),
+        }
+    }
+
+    /// How far it is.
+    pub(super) fn progress(&self, version: u64) -> ProgressBody {
+        let core = self.lock();
+        let record = core.record();
+        let done = record.step.and_then(|step| core.accepted.get(&step)).map_or(0, HashSet::len);
+        let of = match record.step {
+            None => 0,
+            Some(StepName::Advertise) => self.spec.signed_task.task.start_when as usize,
+            Some(StepName::Share) => record.devices.roster.len(),
+            Some(StepName::Mask) => record.devices.shared.len(),
+            Some(StepName::Check) => record.devices.contributors.len(),
+            Some(StepName::Unmask) => record.devices.signers.len(),
+        };
+        ProgressBody {
+            version,
+            state: record.state,
+            step: record.step,
+            devices: done as u64,
+            of: of as u64,
+            chunks: core.chunks,
+        }
+    }
+
+    /// Ends it because the operator says so.
+    pub(super) fn cancel(self: &Arc<Self>) {
+        let mut core = self.lock();
+        let message = "the operator ended the round".to_owned();
+        self.happen(&mut core, Event::End { code: AbortCode::Cancelled, message });
+    }
+
+    /// Ends it because this program stops.
+    pub(super) fn stop(self: &Arc<Self>) {
+        let failure = Failure::new(
+            codes::AGGREGATOR_RESTARTED,
+            "the aggregator was stopped within the round",
+            "start the next round",
+        );
+        self.fail(&mut self.lock(), failure);
+    }
+
+    /// Takes a new status list: who is on it is out.
+    pub(super) fn status_list(self: &Arc<Self>, newest: &Newest) {
+        let mut core = self.lock();
+        self.happen(&mut core, Event::StatusList(newest.encoded.clone()));
+        let out: Vec<DeviceId> = core.members().filter(|id| newest.revokes(*id)).collect();
+        for device in out {
+            if core.gone.insert(device) {
+                tracing::warn!(round = %self.id, %device, "revoked within the round");
+                self.happen(&mut core, Event::Gone(device));
+            }
+        }
+    }
+
+    /// The unmasking came to `done` chunks of `all`.
+    pub(super) fn unmasked(&self, done: usize, all: usize) {
+        self.lock().chunks = Some((done as u64, all as u64));
+        self.tell();
+    }
+
+    /// The unmasking is done: `finish` makes the file durable and says what is in it.
+    pub(super) fn recovered(
+        self: &Arc<Self>,
+        wrong_chunks: Vec<usize>,
+        finish: impl FnOnce() -> Result<ResultRecord, Failure>,
+    ) {
+        let mut core = self.lock();
+        if core.machine.step() != Step::Recover {
+            return;
+        }
+        if wrong_chunks.is_empty() {
+            match finish() {
+                Ok(result) => core.result = Some(result),
+                Err(failure) => return self.fail(&mut core, failure),
+            }
+        }
+        self.happen(&mut core, Event::Recovered { wrong_chunks });
+    }
+
+    /// Ends it because this program cannot go on.
+    pub(super) fn failed(self: &Arc<Self>, failure: Failure) {
+        self.fail(&mut self.lock(), failure);
+    }
+
+    fn fail(self: &Arc<Self>, core: &mut Core, failure: Failure) {
+        let message = failure.message.clone();
+        core.cause = Some(failure);
+        self.happen(core, Event::End { code: AbortCode::Cancelled, message });
+    }
+
+    fn tick(self: &Arc<Self>) {
+        let connected = self.parts.devices.connected();
+        let mut core = self.lock();
+        let now = Instant::now();
+        let members: Vec<DeviceId> = core.members().collect();
+        for device in members {
+            if connected.contains(&device) {
+                core.away.remove(&device);
+                continue;
+            }
+            let since = *core.away.entry(device).or_insert(now);
+            if now.duration_since(since) >= AWAY && core.gone.insert(device) {
+                tracing::info!(round = %self.id, %device, "has gone");
+                self.happen(&mut core, Event::Gone(device));
+            }
+        }
+        self.happen(&mut core, Event::Tick);
+    }
+
+    fn until_next_look(&self) -> Duration {
+        let left = self.lock().wake_ms.saturating_sub(self.steady_ms());
+        Duration::from_millis(left).min(TICK)
+    }
+
+    /// The core, for a device that is let in; refuses if the round is aborted.
+    fn open_to(&self, device: DeviceId, bytes: u64) -> Result<MutexGuard<'_, Core>, Problem> {
+        let mut core = self.lock();
+        core.traffic.entry(device).or_default().up += bytes;
+        self.is_back(&mut core, device);
+        if core.record.state == State::Aborted {
+            return Err(ending::gone(&core.record));
+        }
+        Ok(core)
+    }
+
+    /// Revoked devices do not come back: their requests are refused before they get here.
+    fn is_back(&self, core: &mut Core, device: DeviceId) {
+        core.away.remove(&device);
+        if core.gone.remove(&device) {
+            // Coming back is never refused.
+            let _ = core.machine.handle(self.now(), Event::Back(device));
+        }
+    }
+
+    fn received(
+        self: &Arc<Self>,
+        core: &mut Core,
+        device: DeviceId,
+        message: Incoming,
+    ) -> Result<(), Problem> {
+        let step = report::step_of(&message);
+        let outcome = core.machine.handle(self.now(), Event::Received { from: device, message });
+        if outcome.is_ok() {
+            let done = core.accepted.entry(step).or_default();
+            done.insert(device);
+            self.parts.metrics.step_devices(step, done.len());
+        }
+        if step == StepName::Advertise {
+            self.parts.metrics.entry(outcome.as_ref().err().map(|refusal| refusal.guard));
+        }
+        self.obey(core);
+        if let Err(refusal) = &outcome {
+            tracing::info!(round = %self.id, %device, %refusal, "message refused");
+        }
+        Ok(outcome.map_err(|refusal| report::refused(&refusal))?)
+    }
+
+    /// Lets something happen that is nobody's message.
+    fn happen(self: &Arc<Self>, core: &mut Core, event: Event) {
+        if let Err(refusal) = core.machine.handle(self.now(), event) {
+            tracing::warn!(round = %self.id, %refusal, "not taken by the round");
+        }
+        self.obey(core);
+    }
+
+    /// Does what the machine says, in its order: written down, then told.
+    fn obey(self: &Arc<Self>, core: &mut Core) {
+        while let Some(output) = core.machine.poll() {
+            match output {
+                Output::Persist(record) => self.persist(core, &record),
+                Output::Publish(stage) => self.publish(core, stage),
+                Output::WakeAt(steady_ms) => core.wake_ms = steady_ms,
+                Output::Blame { device, guard } => {
+                    tracing::warn!(round = %self.id, %device, code = guard.name(), "blamed");
+                }
+                Output::Recover(recovery) => unmasking::start(Arc::clone(self), recovery),
+                Output::Finished => self.end(core, None),
+                Output::Aborted(abort) => {
+                    let cause = core.cause.take();
+                    self.end(core, Some(report::abort(abort, cause)));
+                }
+            }
+        }
+        self.tell();
+    }
+
+    /// What cannot be written down must not be told, so the round ends there.
+    fn persist(self: &Arc<Self>, core: &mut Core, record: &Record) {
+        let (fact, bytes) = report::fact(record);
+        if fact == Fact::Roster {
+            self.note_cohort(core);
+        }
+        let now = core.record();
+        if let Err(error) = self.parts.store.fix_fact(fact, &bytes, &now) {
+            let failure = Failure::from(error);
+            let message = failure.message.clone();
+            core.cause = Some(failure);
+            let end = Event::End { code: AbortCode::Cancelled, message };
+            // Ending is never refused; what it says comes out of the loop that called us.
+            let _ = core.machine.handle(self.now(), end);
+        }
+    }
+
+    fn publish(&self, core: &mut Core, stage: Stage) {
+        tracing::info!(round = %self.id, ?stage, "published");
+        if stage == Stage::Sharers {
+            core.shared = core.machine.report().shared.into_iter().collect();
+        }
+    }
+
+    /// Writes what follows from the roster into the record.
+    fn note_cohort(&self, core: &mut Core) {
+        let Some(cohort) = core.machine.cohort() else { return };
+        let noise = match privacy::Noise::of(&cohort.task, &cohort.parameters) {
+            Ok(noise) => noise,
+            Err(error) => {
+                tracing::error!(round = %self.id, error, "the noise of this cohort is unknown");
+                None
+            }
+        };
+        core.record.parameters.set_cohort(&cohort.parameters);
+        if let Some(noise) = noise {
+            core.record.parameters.noise_variance = Some(noise.variance.to_string());
+            core.record.privacy = noise.record(self.charged_before());
+        }
+    }
+
+    /// What earlier rounds of the task cost a device that was in each: all in which vectors were
+    /// asked for, with or without a result.
+    fn charged_before(&self) -> Charge {
+        let stored = match self.parts.store.rounds(Some(&self.spec.signed_task.task.name)) {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(%error, "earlier rounds are not counted");
+                Vec::new()
+            }
+        };
+        let spent = stored
+            .into_iter()
+            .filter(|round| round.task == self.task() && round.record.round != self.id)
+            .filter(|round| !round.record.devices.shared.is_empty());
+        spent.fold(Charge::default(), |sum, round| {
+            let charge = privacy::recorded_charge(&round.record.privacy);
+            Charge { xi: sum.xi.saturating_add(charge.xi), rho: sum.rho.saturating_add(charge.rho) }
+        })
+    }
+
+    fn end(&self, core: &mut Core, abort: Option<crate::record::AbortRecord>) {
+        let mut record = core.record();
+        record.state = if abort.is_none() { State::Finished } else { State::Aborted };
+        record.step = None;
+        record.ended_at = Some(time::now());
+        record.result = core.result.take().filter(|_| abort.is_none());
+        record.abort = abort;
+        let outcome =
+            record.abort.as_ref().map_or("finished".to_owned(), |abort| abort.code.clone());
+        if let Err(error) = self.parts.store.end_round(&record) {
+            // The next start marks it as aborted; nothing of it is published until then.
+            tracing::error!(round = %self.id, %error, "the end of a round was not kept");
+            if record.state == State::Finished {
+                record = ending::aborted(record, Failure::from(error));
+            }
+        }
+        tracing::info!(round = %self.id, outcome, "round ended");
+        self.parts.metrics.round_ended(&outcome);
+        core.record = record;
+        self.running.store(false, Ordering::Release);
+        if let Err(error) = self.uploads.discard() {
+            tracing::error!(round = %self.id, %error, "masked vectors could not be deleted");
+        }
+        if core.record.state == State::Aborted {
+            ending::clean_up(&self.parts, self.id);
+        }
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(super) fn uploads(&self) -> &Uploads {
+        &self.uploads
+    }
+
+    /// The devices by roster index.
+    pub(super) fn roster(&self) -> Vec<DeviceId> {
+        self.lock().machine.report().roster
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|version| *version += 1);
+    }
+
+    fn now(&self) -> Now {
+        Now { unix_s: seconds(time::now()), steady_ms: self.steady_ms() }
+    }
+
+    fn steady_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A panic while the lock was held is a bug; the round may still be shown and ended.
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    fn new(machine: Round, record: RoundRecord) -> Self {
+        Self {
+            machine,
+            record,
+            wake_ms: 0,
+            accepted: HashMap::new(),
+            shared: HashSet::new(),
+            away: HashMap::new(),
+            gone: HashSet::new(),
+            traffic: HashMap::new(),
+            chunks: None,
+            result: None,
+            cause: None,
+        }
+    }
+
+    /// The record with what the machine knows now; after the end, as it ended.
+    fn record(&self) -> RoundRecord {
+        let mut record = self.record.clone();
+        if record.state == State::Running {
+            report::fill(&mut record, self.machine.report());
+            record.bytes_up_max = self.most(|traffic| traffic.up);
+            record.bytes_down_max = self.most(|traffic| traffic.down);
+        }
+        record
+    }
+
+    fn most(&self, of: fn(&Traffic) -> u64) -> u64 {
+        self.traffic.values().map(of).max().unwrap_or(0)
+    }
+
+    /// Everybody who entered.
+    fn members(&self) -> impl Iterator<Item = DeviceId> + use<> {
+        let entered = self.accepted.get(&StepName::Advertise);
+        entered.cloned().unwrap_or_default().into_iter()
+    }
+
+    /// Whether a device may send its vector now.
+    fn vector_is_due(&self, device: DeviceId) -> Result<(), Failure> {
+        report::vector_is_due(self.machine.step(), self.shared.contains(&device), device)
+    }
+}
+
+fn prepare_uploads(parts: &Parts, spec: &RoundSpec) -> Result<Uploads, Failure> {
+    let layout = spec.signed_task.task.layout().map_err(|refusal| report::refused(&refusal))?;
+    let dir = ending::round_dir(parts, spec.round_id());
+    files::create_private_dir(&dir)?;
+    Uploads::create(&dir, layout, parts.keep).map_err(report::upload_failure)
+}
+
+fn seconds(time: Timestamp) -> u64 {
+    u64::try_from(time.as_second()).unwrap_or(0)
+}

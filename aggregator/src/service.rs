@@ -1,0 +1,279 @@
+//! The running program: what listens, what polls, and how it stops.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sealsum_attest::certificate::Identity;
+use sealsum_daemon::cli::Text;
+use sealsum_daemon::http::{self, Connections, Limits, UnixSocket};
+use sealsum_daemon::shutdown::{self, Shutdown};
+use sealsum_daemon::tls::{self, Clients, RoleCheck};
+use sealsum_daemon::{Failure, files, health, lock, ready, time};
+
+use crate::admin::{self, DeviceCounts, LogHead, RoundCounts, StatusBody};
+use crate::authority::AuthorityClient;
+use crate::certificate::{self, Own};
+use crate::config::Config;
+use crate::devices::Devices;
+use crate::http::App;
+use crate::metrics::Metrics;
+use crate::models::Models;
+use crate::record::State;
+use crate::rounds::Rounds;
+use crate::store::Store;
+
+/// The parts that requests work with.
+pub struct Service {
+    config: Config,
+    listen: String,
+    own: tls::Identity,
+    identity: Mutex<Identity>,
+    metrics: Metrics,
+    /// The database.
+    pub store: Arc<Store>,
+    /// What rounds start from.
+    pub models: Models,
+    /// Who may take part.
+    pub devices: Arc<Devices>,
+    /// The rounds.
+    pub rounds: Arc<Rounds>,
+}
+
+/// Between two looks at the authority's status list.
+const STATUS_PERIOD: Duration = Duration::from_secs(15);
+/// Between two looks at our certificate's age, and two attempts to renew it.
+const RENEWAL_PERIOD: Duration = Duration::from_secs(30);
+
+/// `run`: serves until SIGTERM.
+///
+/// # Errors
+/// When it cannot start: `not_enrolled`, `already_running`, `address_unavailable` and the like.
+pub fn run(config: &Path, ready_file: Option<&Path>) -> Result<Text, Failure> {
+    let config = Config::load(config)?;
+    files::create_private_dir(&config.state_dir)?;
+    let _lock = lock::single_instance(&config.state_dir)?;
+    ready::clear(ready_file)?;
+    let own = certificate::open(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::bug(format!("runtime: {error}")))?;
+    runtime.block_on(serve(config, own, ready_file))?;
+    // Whatever still waits for a disk or a peer does not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(Text(String::new()))
+}
+
+async fn serve(config: Config, own: Own, ready_file: Option<&Path>) -> Result<(), Failure> {
+    let stop = shutdown::on_signals()
+        .map_err(|error| Failure::bug(format!("signals: cannot be handled: {error}")))?;
+    let listener = http::listen(config.listen).await?;
+    let health_listener = http::listen(config.health.listen).await?;
+    let socket_path = config.socket();
+    let socket = UnixSocket::bind(&socket_path, files::PRIVATE)?;
+    let listen = address(listener.local_addr())?;
+    let health_address = address(health_listener.local_addr())?;
+
+    let connections = Connections::default();
+    let tls = server_tls(&config, &own)?;
+    let (metrics, registry) = Metrics::register();
+    let service = Service::open(config, own, connections.clone(), listen.to_string(), metrics)?;
+    let service = Arc::new(service);
+    service.rounds.abandon_unfinished()?;
+    service.fetch_status_list().await;
+
+    let router = crate::http::router(service.app());
+    let limits = Limits::default();
+    let devices = http::serve_tls(listener, tls, router, limits, connections, stop.clone());
+    let router = admin::router(Arc::clone(&service));
+    let admin = http::serve_unix(socket, router, limits, stop.clone());
+    let health =
+        health::serve(health_listener, readiness(&service), Arc::new(registry), stop.clone());
+    let work = tokio::spawn({
+        let service = Arc::clone(&service);
+        let stop = stop.clone();
+        async move { tokio::join!(service.poll_status(&stop), service.keep_certificate(&stop)) }
+    });
+    let ready = ready::Ready::new(Some(listen), Some(health_address), Some(socket_path));
+    ready::announce(ready_file, &ready)?;
+    tracing::info!(%listen, health = %health_address, "serving");
+    let rounds = async {
+        // First, so that nobody who waits for a round holds up the end.
+        stop.wait().await;
+        let rounds = Arc::clone(&service.rounds);
+        if let Err(error) = tokio::task::spawn_blocking(move || rounds.stop()).await {
+            tracing::error!(%error, "the rounds could not be ended");
+        }
+    };
+    tokio::join!(rounds, devices, admin, health);
+    work.abort();
+    Ok(())
+}
+
+fn address(bound: std::io::Result<std::net::SocketAddr>) -> Result<std::net::SocketAddr, Failure> {
+    bound.map_err(|error| Failure::bug(format!("listener: has no address: {error}")))
+}
+
+/// Only certificates of this fleet's devices get through the handshake.
+fn server_tls(config: &Config, own: &Own) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    let fleet = own.identity.fleet.clone();
+    let check: RoleCheck = Arc::new(move |certificate| {
+        let identity = Identity::parse(certificate).map_err(|error| error.to_string())?;
+        identity.device().map_err(|error| error.to_string())?;
+        if identity.fleet == fleet {
+            Ok(())
+        } else {
+            Err(format!("a device of the fleet {}", identity.fleet))
+        }
+    });
+    let roots = tls::read_roots(&config.authority.ca)?;
+    tls::server_config(&own.tls, Clients::Required(roots, check))
+}
+
+fn readiness(service: &Arc<Service>) -> health::Readiness {
+    let service = Arc::clone(service);
+    Arc::new(move || service.reasons())
+}
+
+impl Service {
+    fn open(
+        config: Config,
+        own: Own,
+        connections: Connections,
+        listen: String,
+        metrics: Metrics,
+    ) -> Result<Self, Failure> {
+        let store = Arc::new(Store::open(&config.database())?);
+        let models = Models::open(&config.models_dir())?;
+        let ca = certificate::fleet_ca(&config)?.for_fleet(own.identity.fleet.clone());
+        let devices = Arc::new(Devices::open(ca, Arc::clone(&store), connections)?);
+        metrics.set_certificate_expiry(own.identity.not_after.as_second());
+        let rounds = Rounds::open(
+            &config,
+            Arc::clone(&store),
+            models.clone(),
+            Arc::clone(&devices),
+            metrics.clone(),
+        )?;
+        let identity = Mutex::new(own.identity);
+        let own = own.tls;
+        Ok(Self { config, listen, own, identity, metrics, store, models, devices, rounds })
+    }
+
+    fn app(&self) -> App {
+        App {
+            rounds: Arc::clone(&self.rounds),
+            devices: Arc::clone(&self.devices),
+            models: self.models.clone(),
+        }
+    }
+
+    /// Why no round can be opened now; empty if one can.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Err(failure) = self.devices.fresh(time::now()) {
+            reasons.push(failure.message);
+        }
+        if self.identity().not_after < time::now() {
+            reasons.push("certificate: has expired".to_owned());
+        }
+        let (active, revoked) = self.devices.counts();
+        self.metrics.set_devices(active, revoked);
+        reasons
+    }
+
+    /// What `status` shows.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn status(&self) -> Result<StatusBody, Failure> {
+        let reasons = self.reasons();
+        let (active, revoked) = self.devices.counts();
+        let identity = self.identity();
+        Ok(StatusBody {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            listen: self.listen.clone(),
+            ready: reasons.is_empty(),
+            reasons,
+            fleet: identity.fleet.to_string(),
+            name: self.config.name.to_string(),
+            certificate_not_after: identity.not_after,
+            status_list: self.devices.newest().map(|newest| newest.list.number),
+            devices: DeviceCounts { active, revoked },
+            rounds: RoundCounts {
+                running: self.store.count_rounds(State::Running)?,
+                finished: self.store.count_rounds(State::Finished)?,
+                aborted: self.store.count_rounds(State::Aborted)?,
+            },
+            log: LogHead::default(),
+        })
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn poll_status(self: &Arc<Self>, stop: &Shutdown) {
+        while pause(STATUS_PERIOD, stop).await {
+            self.fetch_status_list().await;
+        }
+    }
+
+    async fn fetch_status_list(self: &Arc<Self>) {
+        let service = Arc::clone(self);
+        let fetch = move || {
+            let encoded = AuthorityClient::anonymous(&service.config)?.status_list()?;
+            let newest = service.devices.admit(encoded)?;
+            service.rounds.status_list(&newest);
+            Ok::<u64, Failure>(newest.list.number)
+        };
+        match tokio::task::spawn_blocking(fetch).await {
+            Ok(Ok(number)) => tracing::debug!(number, "status list"),
+            Ok(Err(error)) => tracing::warn!(%error, "no new status list"),
+            Err(error) => tracing::error!(%error, "the status list could not be fetched"),
+        }
+    }
+
+    /// Renews the certificate at two thirds of its life, and tries until it works.
+    async fn keep_certificate(self: &Arc<Self>, stop: &Shutdown) {
+        while pause(self.until_renewal(), stop).await {
+            if certificate::renew_at(&self.identity()) > time::now() {
+                continue;
+            }
+            let service = Arc::clone(self);
+            let renew = move || certificate::renew(&service.config, &service.own);
+            match tokio::task::spawn_blocking(renew).await {
+                Ok(Ok(identity)) => self.take_over(identity),
+                Ok(Err(error)) => tracing::warn!(%error, "the certificate was not renewed"),
+                Err(error) => tracing::error!(%error, "the certificate was not renewed"),
+            }
+            if !pause(RENEWAL_PERIOD, stop).await {
+                return;
+            }
+        }
+    }
+
+    fn take_over(&self, identity: Identity) {
+        tracing::info!(not_after = %identity.not_after, "certificate renewed");
+        self.metrics.set_certificate_expiry(identity.not_after.as_second());
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+
+    fn until_renewal(&self) -> Duration {
+        let now: Timestamp = time::now();
+        let left = certificate::renew_at(&self.identity()).duration_since(now);
+        Duration::try_from(left)
+            .unwrap_or(Duration::ZERO)
+            .clamp(Duration::from_secs(1), RENEWAL_PERIOD)
+    }
+}
+
+/// Waits; false when the program stops.
+async fn pause(duration: Duration, stop: &Shutdown) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(duration) => true,
+        () = stop.wait() => false,
+    }
+}

@@ -1,0 +1,165 @@
+//! A double of the authority: certificates for one token, and a status list that tests change.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use jiff::{SignedDuration, Timestamp};
+use sealsum_attest::ids::DeviceId;
+use sealsum_attest::messages::{
+    AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, PROTOCOL_VERSION,
+};
+use sealsum_attest::status::{PERIOD_S, StatusList};
+use sealsum_daemon::codes;
+use sealsum_daemon::http::{self, Connections, Json, Limits, Problem};
+use sealsum_daemon::shutdown::Shutdown;
+use sealsum_daemon::tls::{self, Clients};
+
+use crate::fleet::{DAY, FleetKeys, Validity};
+
+pub const TOKEN: &str = "the-token-of-this-test";
+
+/// Runs until dropped.
+pub struct Authority {
+    pub url: String,
+    state: Arc<Double>,
+    stop: Shutdown,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct Double {
+    keys: Arc<FleetKeys>,
+    list: Mutex<StatusList>,
+    validity: Mutex<Validity>,
+    name: Mutex<Option<sealsum_attest::ids::Name>>,
+    renewals: Mutex<u32>,
+}
+
+impl Authority {
+    pub fn start(keys: Arc<FleetKeys>) -> Self {
+        let list = StatusList {
+            fleet: keys.fleet.clone(),
+            number: 1,
+            issued_at: Timestamp::now(),
+            next_update: Timestamp::now(),
+            revoked_devices: [].into(),
+            revoked_serials: [].into(),
+        };
+        let state = Arc::new(Double {
+            keys,
+            list: Mutex::new(list),
+            validity: Mutex::new(DAY),
+            name: Mutex::default(),
+            renewals: Mutex::default(),
+        });
+        let stop = Shutdown::new();
+        let (send, receive) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn({
+            let (state, stop) = (Arc::clone(&state), stop.clone());
+            move || serve(state, stop, &send)
+        });
+        let address: std::net::SocketAddr = receive.recv().unwrap();
+        Self { url: format!("https://{address}"), state, stop, thread: Some(thread) }
+    }
+
+    /// From now on the device is on the list.
+    pub fn revoke(&self, device: DeviceId) {
+        let mut list = self.state.list.lock().unwrap();
+        list.revoked_devices.insert(device);
+        list.number += 1;
+    }
+
+    /// From now on the list counts from here: 0 makes it go back.
+    pub fn number(&self, number: u64) {
+        self.state.list.lock().unwrap().number = number;
+    }
+
+    /// How long certificates are good from now on.
+    pub fn issue_for(&self, validity: Validity) {
+        *self.state.validity.lock().unwrap() = validity;
+    }
+
+    /// How often a certificate was renewed.
+    pub fn renewals(&self) -> u32 {
+        *self.state.renewals.lock().unwrap()
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        self.stop.trigger();
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+fn serve(
+    state: Arc<Double>,
+    stop: Shutdown,
+    started: &std::sync::mpsc::Sender<std::net::SocketAddr>,
+) {
+    let key = state.keys.authority_key.serialize_der();
+    let key = tls::signing_key(rustls::pki_types::PrivatePkcs8KeyDer::from(key).into()).unwrap();
+    let chain = vec![state.keys.authority_der.clone().into()];
+    let identity = tls::Identity::new(chain, key).unwrap();
+    let roots = tls::chain_from_pem(state.keys.ca_pem.as_bytes(), "CA").unwrap();
+    let roots = tls::roots(&roots, "CA").unwrap();
+    let any: tls::RoleCheck = Arc::new(|_| Ok(()));
+    let config = tls::server_config(&identity, Clients::Optional(roots, any)).unwrap();
+    let router = Router::new()
+        .route("/v1/aggregator/enroll", post(enrol))
+        .route("/v1/aggregator/renew", post(renew))
+        .route("/v1/status-list", get(status_list))
+        .with_state(state);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = http::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        started.send(listener.local_addr().unwrap()).unwrap();
+        let connections = Connections::default();
+        http::serve_tls(listener, config, router, Limits::default(), connections, stop).await;
+    });
+}
+
+async fn enrol(
+    State(state): State<Arc<Double>>,
+    Json(request): Json<AggregatorEnrolRequest>,
+) -> Result<Json<AggregatorGrant>, Problem> {
+    assert_eq!(request.protocol, PROTOCOL_VERSION);
+    if request.token != TOKEN {
+        let hint = "sealsum-authority token create";
+        return Err(Problem::new(codes::TOKEN_INVALID, "token: is unknown", hint));
+    }
+    *state.name.lock().unwrap() = Some(request.name.clone());
+    Ok(Json(state.grant(&request.csr.0)))
+}
+
+async fn renew(
+    State(state): State<Arc<Double>>,
+    axum::Extension(peer): axum::Extension<http::Peer>,
+    Json(request): Json<AggregatorRenewRequest>,
+) -> Json<AggregatorGrant> {
+    assert!(peer.certificate().is_some(), "a renewal shows the old certificate");
+    *state.renewals.lock().unwrap() += 1;
+    Json(state.grant(&request.csr.0))
+}
+
+async fn status_list(State(state): State<Arc<Double>>) -> Vec<u8> {
+    let mut list = state.list.lock().unwrap().clone();
+    list.issued_at = Timestamp::now();
+    list.next_update = list.issued_at + SignedDuration::from_secs(PERIOD_S);
+    state.keys.sign_status(list)
+}
+
+impl Double {
+    fn grant(&self, csr: &[u8]) -> AggregatorGrant {
+        let name = self.name.lock().unwrap().clone().unwrap();
+        let validity = *self.validity.lock().unwrap();
+        AggregatorGrant {
+            certificate: self.keys.certify_aggregator(&name, csr, validity),
+            name,
+            fleet: self.keys.fleet.clone(),
+            log_index: 1,
+            renew_at: Timestamp::now(),
+        }
+    }
+}
