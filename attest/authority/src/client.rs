@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use sealsum_attest::certificate::Identity;
-use sealsum_daemon::Failure;
 use sealsum_daemon::http::Peer;
+use sealsum_daemon::{Failure, codes};
 
 use crate::authority::Authority;
 use crate::failures::{refused, revoked};
@@ -37,7 +37,7 @@ impl Client {
     /// older than a revocation, so every request asks again.
     ///
     /// # Errors
-    /// `revoked` or `refused`.
+    /// `revoked`, `certificate_expired` or `refused`.
     pub(crate) fn check_not_revoked(
         &self,
         authority: &Authority,
@@ -52,7 +52,11 @@ impl Client {
             return Err(revoked("this certificate"));
         }
         if row.not_after <= now.as_second() {
-            return Err(refused("this certificate has expired"));
+            return Err(Failure::new(
+                codes::CERTIFICATE_EXPIRED,
+                "request: this certificate has expired",
+                "enrol again",
+            ));
         }
         Ok(())
     }

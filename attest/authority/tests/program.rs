@@ -1,0 +1,339 @@
+//! The program itself: its commands, exit codes, JSON, files, and how it stops.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod harness;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use common::{Device, Vendor, rng};
+use harness::Https;
+use rusqlite::Connection;
+use sealsum_attest::status::StatusList;
+use sealsum_attest::templates::EkAlgorithm;
+use sealsum_test_support::Process;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sealsum-authority");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A directory that `init` set up, with ports chosen by the system.
+struct Site {
+    vendor: Vendor,
+    directory: TempDir,
+}
+
+/// One command's outcome.
+struct Outcome {
+    exit: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Site {
+    fn new() -> Self {
+        let site = Self { vendor: Vendor::new("vendor"), directory: tempfile::tempdir().unwrap() };
+        let root = site.directory.path().join("root.der");
+        fs::write(&root, &site.vendor.root).unwrap();
+        let roots = root.to_str().unwrap();
+        let outcome = site.command(&["init", "--fleet", "demo", "--tpm-roots", roots]);
+        assert_eq!(outcome.exit, 0, "{}", outcome.stderr);
+        site.edit_config(|text| {
+            text.replace(":8441", ":0")
+                .replace(":8451", ":0")
+                .replace("rsa2048\"  ", "p256\"  ")
+                .replace("pcrs = [7]", "pcrs = [0, 7]")
+        });
+        site
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.directory.path().join("authority")
+    }
+
+    fn edit_config(&self, edit: impl FnOnce(String) -> String) {
+        let path = self.dir().join("authority.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, edit(text)).unwrap();
+    }
+
+    /// Runs a command on this directory to its end.
+    fn command(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--dir").arg(self.dir()).args(arguments);
+        outcome(command.output().unwrap())
+    }
+
+    /// Runs a command with `--format json` and returns its data; demands success.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let outcome = self.command(&[arguments, &["--format", "json"]].concat());
+        assert_eq!(outcome.exit, 0, "{}{}", outcome.stdout, outcome.stderr);
+        let envelope = outcome.envelope();
+        assert_eq!((envelope["status"].as_str(), &envelope["error"]), (Some("ok"), &Value::Null));
+        envelope["data"].clone()
+    }
+
+    /// Demands that a command fails with this code, in text and in JSON.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], exit: i32, code: &str) -> String {
+        let text = self.command(arguments);
+        assert_eq!(text.exit, exit, "{}", text.stderr);
+        assert_eq!(text.stdout, "");
+        let line = text.stderr.lines().last().unwrap_or_default().to_owned();
+        assert!(line.starts_with("error: ") && line.contains("Try: "), "{line}");
+        let json = self.command(&[arguments, &["--format", "json"]].concat());
+        let envelope = json.envelope();
+        assert_eq!((json.exit, envelope["error"]["code"].as_str()), (exit, Some(code)));
+        assert_eq!((envelope["status"].as_str(), &envelope["data"]), (Some("error"), &Value::Null));
+        line
+    }
+
+    fn run(&self) -> Running {
+        let ready_file = self.directory.path().join("ready.json");
+        let _ = fs::remove_file(&ready_file);
+        let mut command = Command::new(PROGRAM);
+        command.arg("--dir").arg(self.dir()).arg("run").arg("--ready-file").arg(&ready_file);
+        let mut process = Process::start(command, self.directory.path().join("run.log"));
+        let ready = process.wait_ready(&ready_file, PATIENCE);
+        let https = Https {
+            address: ready["listen"].as_str().unwrap().parse().unwrap(),
+            ca: self.dir().join("ca.pem"),
+        };
+        Running { process, https, health: ready["health"].as_str().unwrap().to_owned() }
+    }
+
+    fn device(&self, seed: u64) -> Device {
+        Device::new(&self.vendor, EkAlgorithm::P256, &mut rng(seed))
+    }
+
+    fn token(&self) -> String {
+        let outcome = self.command(&["token", "create", "--role", "device"]);
+        assert_eq!(outcome.exit, 0, "{}", outcome.stderr);
+        outcome.stdout.trim_end().to_owned()
+    }
+}
+
+struct Running {
+    process: Process,
+    https: Https,
+    health: String,
+}
+
+impl Running {
+    fn health(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.health);
+        ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap()
+    }
+
+    fn stop(mut self) {
+        let status = self.process.terminate(Duration::from_secs(10)).expect("still running");
+        assert_eq!(status.code(), Some(0), "{}", self.process.log_text());
+    }
+}
+
+impl Outcome {
+    fn envelope(&self) -> Value {
+        let envelope: Value = serde_json::from_str(&self.stdout).expect(&self.stdout);
+        assert_eq!(envelope["schema_version"], "1");
+        envelope
+    }
+}
+
+fn outcome(output: Output) -> Outcome {
+    Outcome {
+        exit: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn an_operator_runs_a_fleet() {
+    let site = Site::new();
+    let running = site.run();
+    let status = site.json(&["status"]);
+    assert_eq!(status["ready"], true);
+    assert_eq!(status["devices"], serde_json::json!({"active": 0, "revoked": 0}));
+    assert_eq!(status["rounds"], Value::Null);
+    assert_eq!(status["log"]["root"].as_str().unwrap().len(), 64);
+    assert_eq!(site.json(&["device", "list"]), serde_json::json!({"devices": []}));
+
+    let token = site.json(&["token", "create", "--role", "device", "--ttl", "1h", "--name", "a"]);
+    for key in ["token", "role", "expires_at", "uses"] {
+        assert!(!token[key].is_null(), "{token}");
+    }
+    let device = site.device(1);
+    let grant = running.https.enrol(&device, token["token"].as_str().unwrap());
+    let id = grant.device.to_string();
+
+    let list = site.json(&["device", "list"]);
+    assert_eq!(list["devices"][0]["device"], id.as_str());
+    assert_eq!(list["devices"][0]["state"], "active");
+    let shown = site.json(&["device", "show", &id[..8]]);
+    let promised = "device name state epoch enrolled_at ek ak_name device_key_name x25519 \
+                    certificate attestation revoked log_index";
+    for key in promised.split_whitespace() {
+        assert!(shown.get(key).is_some(), "{key} is missing in {shown}");
+    }
+    assert_eq!(shown["revoked"], Value::Null);
+    assert!(site.command(&["device", "show", &id]).stdout.contains(&id));
+
+    let out = site.directory.path().join("evidence");
+    let written = site.json(&["device", "evidence", &id, "--out", out.to_str().unwrap()]);
+    assert_eq!(written["files"].as_array().unwrap().len(), 13);
+    assert_eq!(fs::read(out.join("ek.pub")).unwrap(), device.ek_public.to_bytes());
+    site.fails(&["device", "evidence", &id, "--out", out.to_str().unwrap()], 4, "file_exists");
+
+    let revoked = site.json(&["device", "revoke", &id[..10], "--reason", "stolen"]);
+    assert_eq!(
+        (revoked["state"].as_str(), &revoked["revoked"]["reason"]),
+        (Some("revoked"), &Value::from("stolen"))
+    );
+    let list = running.https.get("/v1/status-list").body;
+    let trust = running.https.trust();
+    let list = StatusList::verify(&list, &trust, jiff::Timestamp::now(), None).unwrap();
+    assert!(list.revoked_devices.contains(&grant.device));
+    running.https.begin(&device, &site.token()).refused(403, "revoked", Some("46"));
+    assert_eq!(site.json(&["status"])["devices"]["revoked"], 1);
+    running.stop();
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let site = Site::new();
+    let mut running = site.run();
+    let (token, unused) = (site.token(), site.token());
+    let grant = running.https.enrol(&site.device(1), &token);
+    running.process.kill();
+    let running = site.run();
+    assert_eq!(site.json(&["device", "list"])["devices"][0]["device"], grant.device.to_string());
+    running.https.begin(&site.device(2), &token).refused(403, "token_invalid", Some("9"));
+    running.https.enrol(&site.device(2), &unused);
+    running.stop();
+}
+
+#[test]
+fn a_second_run_on_one_directory_is_refused() {
+    let site = Site::new();
+    let running = site.run();
+    site.fails(&["run"], 4, "already_running");
+    running.stop();
+}
+
+#[test]
+fn commands_without_a_running_authority_say_so() {
+    let site = Site::new();
+    for arguments in
+        [&["status"][..], &["device", "list"], &["token", "create", "--role", "device"]]
+    {
+        site.fails(arguments, 2, "unreachable");
+    }
+}
+
+#[test]
+fn wrong_command_lines_are_usage_errors() {
+    let site = Site::new();
+    site.fails(&["token", "create"], 4, "usage");
+    site.fails(&["token", "create", "--role", "king"], 4, "usage");
+    site.fails(&["device", "revoke", "0123456789", "--reason", "boredom"], 4, "usage");
+    site.fails(&["init", "--fleet", "No Spaces"], 4, "usage");
+    site.fails(&["init"], 4, "file_exists");
+    let help = site.command(&["--help"]);
+    assert_eq!((help.exit, help.stderr.as_str()), (0, ""));
+
+    let running = site.run();
+    site.fails(&["token", "create", "--role", "device", "--ttl", "30d"], 4, "usage");
+    site.fails(&["token", "create", "--role", "device", "--uses", "0"], 4, "usage");
+    site.fails(&["device", "show", "0123"], 4, "usage");
+    site.fails(&["device", "show", "../tokens"], 4, "usage");
+    site.fails(&["device", "show", "0123456789"], 1, "not_found");
+    running.stop();
+}
+
+#[test]
+fn a_wrong_configuration_is_named() {
+    let site = Site::new();
+    let good = fs::read_to_string(site.dir().join("authority.toml")).unwrap();
+    let with = |text: &str| site.edit_config(|_| format!("{good}{text}"));
+    with("pcr_mod = \"monitor\"\n");
+    let line = site.fails(&["run"], 4, "config_unknown_key");
+    assert!(line.contains("pcr_mode"), "{line}");
+    site.edit_config(|_| good.replace("monitor", "enforce"));
+    site.fails(&["run"], 4, "config_invalid");
+    site.edit_config(|_| good.replace("86400", "86401"));
+    site.fails(&["run"], 4, "config_invalid");
+    fs::remove_file(site.dir().join("authority.toml")).unwrap();
+    site.fails(&["run"], 4, "file_not_found");
+}
+
+#[test]
+fn an_altered_log_stops_the_authority() {
+    let site = Site::new();
+    site.run().stop();
+    let raw = Connection::open(site.dir().join("registry.db")).unwrap();
+    raw.execute_batch(
+        "DROP TRIGGER log_rows_are_final;
+         UPDATE log SET entry = CAST(replace(CAST(entry AS TEXT), 'demo', 'dema') AS BLOB)
+         WHERE position = 0",
+    )
+    .unwrap();
+    drop(raw);
+    let line = site.fails(&["run"], 7, "log_invalid");
+    assert!(line.contains("entry 0"), "{line}");
+}
+
+#[test]
+fn a_changed_policy_is_a_row_of_the_log() {
+    let site = Site::new();
+    let log_size = |site: &Site| {
+        let running = site.run();
+        let size = site.json(&["status"])["log"]["size"].as_u64().unwrap();
+        running.stop();
+        size
+    };
+    let first = log_size(&site);
+    // A start issues the authority's own certificate: one row.
+    assert_eq!(log_size(&site), first + 1);
+    site.edit_config(|text| text.replace("pcrs = [0, 7]", "pcrs = [7]"));
+    assert_eq!(log_size(&site), first + 3);
+}
+
+#[test]
+fn a_key_that_others_can_read_is_not_used() {
+    let site = Site::new();
+    let key = site.dir().join("ca.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let line = site.fails(&["run"], 4, "file_permissions");
+    assert!(line.contains("ca.key"), "{line}");
+}
+
+#[test]
+fn health_and_metrics_are_served_without_naming_devices() {
+    let site = Site::new();
+    let running = site.run();
+    let grant = running.https.enrol(&site.device(1), &site.token());
+    running.https.begin(&site.device(2), "wrong").refused(403, "token_invalid", Some("9"));
+    running.health("/livez");
+    let ready: Value = serde_json::from_str(&running.health("/readyz")).unwrap();
+    assert_eq!(ready, serde_json::json!({"ready": true, "reasons": []}));
+    let metrics = running.health("/metrics");
+    for line in [
+        "sealsum_devices{state=\"active\"} 1",
+        "sealsum_attestation_verdicts_total{verdict=\"accepted\",reason=\"none\"} 1",
+        "sealsum_attestation_verdicts_total{verdict=\"refused\",reason=\"token_invalid_9\"} 1",
+        "sealsum_log_size ",
+        "sealsum_certificate_expiry_seconds ",
+        "sealsum_build_info{",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    assert!(!metrics.contains(&grant.device.to_string()[..8]));
+    running.stop();
+}
