@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use sealsum_attest::binding::{self, Renewal, Transcript};
 use sealsum_attest::certificate::{self, FleetCa, Role};
@@ -17,6 +16,7 @@ use sealsum_daemon::{Failure, codes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::clock;
 use crate::device::{Device, Stored, tpm_failure};
 use crate::upstream::{Request, Upstream};
 
@@ -65,7 +65,7 @@ impl Stranger {
         if grant.fleet != server.fleet {
             return Err(contradiction("it enrols into another fleet than its own"));
         }
-        Stored::from_grant(identity.state().clone(), grant, ca, Timestamp::now())
+        Stored::from_grant(identity.state().clone(), grant, ca, clock::now())
     }
 }
 
@@ -176,7 +176,7 @@ pub fn renew(authority: &Upstream, device: &Device) -> Result<Stored, Failure> {
         csr: csr.into(),
     }));
     let grant: EnrolGrant = ask(authority, "/v1/renew", &answer)?;
-    let renewed = Stored::from_grant(keys.clone(), grant, &device.ca, Timestamp::now())?;
+    let renewed = Stored::from_grant(keys.clone(), grant, &device.ca, clock::now())?;
     Ok(Stored { enrolled_at: device.stored.enrolled_at, ..renewed })
 }
 

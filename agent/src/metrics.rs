@@ -7,15 +7,16 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use sealsum_daemon::Program;
 use sealsum_daemon::health::{self, Readiness};
-use sealsum_daemon::{Program, time};
 
+use crate::clock;
 use crate::service::Service;
 
 /// The reasons why this device is not fit for rounds.
 pub fn readiness(service: &Arc<Service>) -> Readiness {
     let service = service.clone();
-    Arc::new(move || match service.status(time::now()) {
+    Arc::new(move || match service.status(clock::now()) {
         Ok(status) => status.problems.into_iter().map(|problem| problem.message).collect(),
         Err(failure) => vec![failure.message],
     })
@@ -39,7 +40,7 @@ impl std::fmt::Debug for Present {
 
 impl Collector for Present {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let left = self.0.device().certificate.not_after.duration_since(time::now()).as_secs();
+        let left = self.0.device().certificate.not_after.duration_since(clock::now()).as_secs();
         let waiting = self.0.pending().list().map_or(0, |all| all.len() as i64);
         let gauges = [
             ("sealsum_certificate_expiry_seconds", "Seconds until the certificate ends", left),

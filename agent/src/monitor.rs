@@ -6,8 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use sealsum_daemon::{Failure, codes, ready, time};
+use sealsum_daemon::{Failure, codes, ready};
 
+use crate::clock;
 use crate::service::Service;
 use crate::upstream::{Request, Upstream};
 
@@ -58,7 +59,7 @@ fn attend(
     };
     check_status(service, authority)?;
     let due = service.device().stored.renew_at;
-    if renewal.is_due(due, time::now()) {
+    if renewal.is_due(due, clock::now()) {
         let renewed = service.renew(authority);
         renewal.note(renewed.is_ok());
         let renewed = renewed?;
@@ -71,7 +72,7 @@ fn attend(
 fn check_status(service: &Service, authority: &Upstream) -> Result<(), Failure> {
     let answer = authority.demand(Request::get("/v1/status-list"));
     service.health.authority(&answer);
-    let list = service.status_lists.admit(&answer?.body, time::now())?;
+    let list = service.status_lists.admit(&answer?.body, clock::now())?;
     if list.revokes(&service.device().certificate) {
         let why = Failure::new(
             codes::REVOKED,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sealsum_daemon::Failure;
 use sealsum_daemon::codes::{Code, Exit};
-use sealsum_daemon::{Failure, time};
 use sealsum_protocol::dp::accountant::Charge;
 use sealsum_protocol::dp::variance::Variance;
 use sealsum_protocol::ids::Hash;
@@ -15,6 +15,7 @@ use sealsum_protocol::policy;
 use sealsum_protocol::task::{RoundSpec, SignedTask, Task};
 use sha2::{Digest, Sha256};
 
+use crate::clock;
 use crate::courier;
 use crate::offers::Offer;
 use crate::pending::Waiting;
@@ -57,10 +58,8 @@ pub fn start(service: &Arc<Service>) {
 fn listen(service: &Arc<Service>) {
     let mut backoff = Backoff::default();
     while !service.shutdown.is_triggered() {
-        let looked = connection(service).and_then(|aggregator| {
-            backoff = Backoff::default();
-            listen_on(service, &aggregator)
-        });
+        let connected = service.device().aggregator(&service.config);
+        let looked = connected.and_then(|aggregator| listen_on(service, &aggregator, &mut backoff));
         if let Err(failure) = looked {
             tracing::warn!(code = failure.code.name(), "{}", failure.message);
             let unwanted = failure.code.exit() == Exit::NotEnrolled;
@@ -69,16 +68,17 @@ fn listen(service: &Arc<Service>) {
     }
 }
 
-fn connection(service: &Service) -> Result<Upstream, Failure> {
-    service.device().aggregator(&service.config)
-}
-
 /// Looks for rounds over one connection until that fails.
-fn listen_on(service: &Arc<Service>, aggregator: &Upstream) -> Result<(), Failure> {
+fn listen_on(
+    service: &Arc<Service>,
+    aggregator: &Upstream,
+    backoff: &mut Backoff,
+) -> Result<(), Failure> {
     while !service.shutdown.is_triggered() {
         let open = courier::open_rounds(aggregator, OPEN_WAIT);
         service.health.aggregator(&open);
         let specs = open?;
+        *backoff = Backoff::default();
         forget_closed(service, &specs);
         let mut news = specs.is_empty();
         for spec in specs.into_iter().take(CANDIDATES_MAX) {
@@ -141,7 +141,7 @@ fn screen(service: &Service, spec: &RoundSpec) -> Result<(), Failure> {
     policy::check(&floors, &spec.signed_task).map_err(refused)?;
     spec.signed_task.task.check_width(floors.corrupt_fleet).map_err(refused)?;
     match worst_charge(&spec.signed_task.task) {
-        Some(charge) => service.ledger().afford(charge, time::now()),
+        Some(charge) => service.ledger().afford(charge, clock::now()),
         None => Ok(()),
     }
 }
@@ -270,7 +270,7 @@ fn record(
         round: spec.round_id().to_string(),
         task: spec.signed_task.task.name.clone(),
         number: spec.number,
-        at: time::now(),
+        at: clock::now(),
         outcome,
         code: failure.map(|failure| failure.code.name().to_owned()),
         message: failure.map(|failure| failure.message.clone()),

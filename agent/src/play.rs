@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sealsum_attest::certificate::chain_from_pem;
-use sealsum_daemon::{Failure, codes, time};
+use sealsum_daemon::{Failure, codes};
 use sealsum_protocol::client::{
     self, Advertised, Answers, Checking, Identity, Masking, Once, OnceCounter, Quantized,
 };
@@ -16,6 +16,7 @@ use sealsum_protocol::messages::{InboundShares, Quorum, Roster, Sharers, Survivo
 use sealsum_protocol::task::RoundSpec;
 use zeroize::Zeroizing;
 
+use crate::clock;
 use crate::courier::{Courier, now};
 use crate::device::tpm_failure;
 use crate::membership::Members;
@@ -157,7 +158,7 @@ fn mask(
     let quantized = quantize(service, &masking, waiting, rng)?;
     let charge = masking.charge().map_err(|refusal| refusal::failure(&refusal))?;
     if let Some(charge) = charge {
-        service.ledger().charge(&waiting.task, charge, time::now())?;
+        service.ledger().charge(&waiting.task, charge, clock::now())?;
         played.charge = Some(charge);
     }
     service.pending().consume(waiting, courier.round())?;

@@ -6,10 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use jiff::Timestamp;
 use sealsum_attest_tpm::Tpm;
 use sealsum_daemon::shutdown::Shutdown;
-use sealsum_daemon::{Failure, files, time};
+use sealsum_daemon::{Failure, files};
 
 use crate::access::Access;
 use crate::authority;
+use crate::clock;
 use crate::config::Config;
 use crate::device::{Device, Stored, expired};
 use crate::health::{Facts, Health};
@@ -63,9 +64,9 @@ impl Service {
         let access = Access::new(&config.local.allow)?;
         let tpm = Tpm::new(config.tpm.parse().map_err(|e| crate::device::tpm_failure(&e))?);
         let device = Device::load(&config, &state, &tpm)?;
-        refuse_expired(&device, time::now())?;
+        refuse_expired(&device, clock::now())?;
         let mut rounds = Rounds::read(&state)?;
-        rounds.recover(time::now())?;
+        rounds.recover(clock::now())?;
         let mut pending = Pending::open(&state, device.vault.clone())?;
         drop_unreadable(&mut pending)?;
         let ledger = Ledger::open(&state, &config.policy)?;

@@ -17,10 +17,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use sealsum_daemon::http::{Caller, Json, Path, Problem, Query, Raw};
-use sealsum_daemon::{Failure, codes, time};
+use sealsum_daemon::{Failure, codes};
 use serde::Deserialize;
 
 use crate::access::Peer;
+use crate::clock;
 use crate::intake::Format;
 use crate::pending::Receipt;
 use crate::service::Service;
@@ -129,7 +130,7 @@ async fn status(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Status>, Problem> {
     service.access.check(peer(caller))?;
-    Ok(Json(blocking(move || service.status(time::now())).await?))
+    Ok(Json(blocking(move || service.status(clock::now())).await?))
 }
 
 async fn renew(

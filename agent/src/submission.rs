@@ -1,11 +1,12 @@
 //! Taking an update from a local application: who may, what it must be, where it waits.
 
-use sealsum_daemon::{Failure, codes, time};
+use sealsum_daemon::{Failure, codes};
 use sealsum_protocol::policy;
 use sealsum_protocol::task::{ModelRule, Task, Weights};
 use serde::Deserialize;
 
 use crate::access::Peer;
+use crate::clock;
 use crate::intake::{self, Format};
 use crate::pending::{Receipt, Submission};
 use crate::rounds::ROUND_REPLAYED;
@@ -67,7 +68,7 @@ pub fn accept(
         None => query.round,
     };
     let submission = Submission { task: query.task.clone(), round, weight: query.weight, vector };
-    service.pending().put(&submission, time::now())
+    service.pending().put(&submission, clock::now())
 }
 
 fn check_size(service: &Service, coordinates: usize) -> Result<(), Failure> {

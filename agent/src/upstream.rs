@@ -147,8 +147,14 @@ impl Upstream {
         )
     }
 
+    /// ureq's error does not name its cause, which is where the TLS error is.
     fn explain(&self, error: &ureq::Error) -> Failure {
-        tls::connection_failure(&format!("{} {}", self.who, self.base), error)
+        let target = format!("{} {}", self.who, self.base);
+        match error {
+            ureq::Error::Io(error) => tls::connection_failure(&target, error),
+            ureq::Error::Rustls(error) => tls::connection_failure(&target, error),
+            other => tls::connection_failure(&target, other),
+        }
     }
 }
 

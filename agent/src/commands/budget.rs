@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use sealsum_daemon::{Failure, time};
+use sealsum_daemon::Failure;
 
+use crate::clock;
 use crate::config::Config;
 use crate::ledger::{Budget, Ledger};
 use crate::state::StateDir;
@@ -15,5 +16,5 @@ use crate::state::StateDir;
 pub fn budget(config_path: &Path) -> Result<Budget, Failure> {
     let config = Config::load(config_path)?;
     let state = StateDir::open(&config.state_dir)?;
-    Ok(Ledger::open(&state, &config.policy)?.budget(time::now()))
+    Ok(Ledger::open(&state, &config.policy)?.budget(clock::now()))
 }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::Path;
 
 use sealsum_attest_tpm::{Connection, Tpm};
-use sealsum_daemon::{Failure, time};
+use sealsum_daemon::Failure;
 use serde::Serialize;
 
 use super::{agent, wait_for};
 use crate::access::Access;
+use crate::clock;
 use crate::config::Config;
 use crate::device::{self, Device, tpm_failure};
 use crate::state::StateDir;
@@ -163,7 +164,7 @@ fn check_stopped(findings: &mut Findings, config: &Config, state: &StateDir) {
 
 fn check_certificate(findings: &mut Findings, device: &Device) {
     let (renew_at, ends) = (device.stored.renew_at, device.certificate.not_after);
-    let now = time::now();
+    let now = clock::now();
     if now >= ends {
         findings.fail("certificate", device::expired(ends));
     } else if now >= renew_at {

@@ -1,0 +1,7 @@
+//! The agent as a process, with its own software TPM and the real authority.
+
+mod bad_input;
+mod enrolment;
+mod local_socket;
+mod tpm_trouble;
+mod world;

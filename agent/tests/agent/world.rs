@@ -1,0 +1,246 @@
+//! One authority, devices with a TPM each, and commands run as a script would run them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use sealsum_test_support::{Process, SoftwareTpm, TpmFactory};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_sealsum-agent");
+/// Five times what a start takes on a busy machine.
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
+/// The promise of INTERFACE.
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A fleet with an authority of its own.
+pub(crate) struct World {
+    pub(crate) url: String,
+    authority: Process,
+    pub(crate) factory: TpmFactory,
+    // Last: the processes are gone before their files.
+    pub(crate) dir: TempDir,
+}
+
+/// A device: its TPM and its directory.
+pub(crate) struct Device {
+    pub(crate) tpm: SoftwareTpm,
+    pub(crate) dir: PathBuf,
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) exit: i32,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    /// The error's code, or an empty text.
+    pub(crate) fn code(&self) -> &str {
+        self.json["error"]["code"].as_str().unwrap_or_default()
+    }
+
+    /// The data of a command that went well.
+    #[track_caller]
+    pub(crate) fn data(&self) -> &Value {
+        assert_eq!((self.exit, &self.json["status"]), (0, &Value::from("ok")), "{self:?}");
+        &self.json["data"]
+    }
+
+    /// Asserts a refusal by code and exit code.
+    #[track_caller]
+    pub(crate) fn refused(&self, code: &str, exit: i32) -> &Value {
+        assert_eq!((self.code(), self.exit), (code, exit), "{self:?}");
+        &self.json["error"]
+    }
+}
+
+impl World {
+    /// Starts an authority that trusts the makers of the factory's TPMs.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let factory = TpmFactory::trusted();
+        // The maker's certificates exist once it made a TPM.
+        drop(factory.tpm());
+        let [root, intermediate] = factory.anchors();
+        let authority_dir = dir.path().join("authority");
+        fs::create_dir(&authority_dir).unwrap();
+        let initialised = Command::new(authority_program())
+            .args(["init", "--fleet", "test", "--dir"])
+            .arg(&authority_dir)
+            .arg("--tpm-roots")
+            .arg(root)
+            .arg("--tpm-roots")
+            .arg(intermediate)
+            .output()
+            .unwrap();
+        assert!(initialised.status.success(), "{initialised:?}");
+        let ready_file = dir.path().join("authority.ready");
+        let mut command = Command::new(authority_program());
+        command.args(["run", "--dir"]).arg(&authority_dir).arg("--ready-file").arg(&ready_file);
+        command.env("SEALSUM_AUTHORITY_LISTEN", "127.0.0.1:0");
+        command.env("SEALSUM_AUTHORITY_HEALTH__LISTEN", "127.0.0.1:0");
+        let mut authority = Process::start(command, dir.path().join("authority.log"));
+        let ready = authority.wait_ready(&ready_file, START_LIMIT);
+        let url = format!("https://{}", ready["listen"].as_str().unwrap());
+        Self { url, authority, factory, dir }
+    }
+
+    /// A device that has not enrolled.
+    pub(crate) fn device(&self, name: &str) -> Device {
+        Device { tpm: self.factory.tpm(), dir: self.dir.path().join(name) }
+    }
+
+    /// A device that has.
+    pub(crate) fn enrolled(&self, name: &str) -> Device {
+        let device = self.device(name);
+        self.enrol(&device).data();
+        device
+    }
+
+    /// Enrols with a fresh token.
+    pub(crate) fn enrol(&self, device: &Device) -> Answer {
+        self.enrol_with(device, &self.token(), &self.ca())
+    }
+
+    /// Enrols with this token and this CA.
+    pub(crate) fn enrol_with(&self, device: &Device, token: &Path, ca: &Path) -> Answer {
+        enrol(device, &self.url, ca, token)
+    }
+
+    /// The file of a fresh token.
+    pub(crate) fn token(&self) -> PathBuf {
+        let created = Command::new(authority_program())
+            .args(["token", "create", "--role", "device", "--dir"])
+            .arg(self.dir.path().join("authority"))
+            .output()
+            .unwrap();
+        assert!(created.status.success(), "{created:?}");
+        let mut file = tempfile::NamedTempFile::new_in(self.dir.path()).unwrap();
+        file.write_all(&created.stdout).unwrap();
+        file.into_temp_path().keep().unwrap()
+    }
+
+    /// The authority's certificate.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.dir.path().join("authority/ca.pem")
+    }
+
+    /// Revokes a device.
+    pub(crate) fn revoke(&self, device: &str) {
+        let revoked = Command::new(authority_program())
+            .args(["device", "revoke", device, "--reason", "stolen", "--dir"])
+            .arg(self.dir.path().join("authority"))
+            .output()
+            .unwrap();
+        assert!(revoked.status.success(), "{revoked:?}");
+    }
+
+    /// The authority is gone.
+    pub(crate) fn stop_authority(&mut self) {
+        self.authority.kill();
+    }
+}
+
+impl Device {
+    /// Runs a command of the agent on this device's directory.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Answer {
+        agent(&self.dir, arguments)
+    }
+
+    /// Starts the agent and waits until it is ready.
+    pub(crate) fn start(&self) -> Process {
+        let ready_file = self.dir.join("ready");
+        // Of an earlier run, which must not be taken for this one's.
+        let _ = fs::remove_file(&ready_file);
+        let mut process = self.spawn(&ready_file);
+        process.wait_ready(&ready_file, START_LIMIT);
+        process
+    }
+
+    /// Starts the agent.
+    pub(crate) fn spawn(&self, ready_file: &Path) -> Process {
+        let mut command = Command::new(AGENT);
+        command.args(["run", "--format", "json", "--dir"]).arg(&self.dir);
+        command.arg("--ready-file").arg(ready_file);
+        Process::start(command, self.dir.join("log"))
+    }
+
+    /// Waits until `status` satisfies `wanted`.
+    #[track_caller]
+    pub(crate) fn await_status(&self, limit: Duration, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        let started = std::time::Instant::now();
+        loop {
+            let answer = self.run(&["status"]);
+            if wanted(&answer) {
+                return answer;
+            }
+            assert!(started.elapsed() < limit, "after {limit:?} still {answer:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Sets a key of agent.toml, as an operator would in an editor.
+    pub(crate) fn edit(&self, key: &str, value: &str) {
+        let path = self.dir.join("agent.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{key} ="))).unwrap();
+        fs::write(&path, text.replace(line, &format!("{key} = {value}"))).unwrap();
+    }
+}
+
+/// `enroll` against any authority.
+pub(crate) fn enrol(device: &Device, url: &str, ca: &Path, token: &Path) -> Answer {
+    fs::create_dir_all(&device.dir).unwrap();
+    let tcti = device.tpm.tcti();
+    device.run(&[
+        OsStr::new("enroll"),
+        "--authority".as_ref(),
+        url.as_ref(),
+        "--authority-ca".as_ref(),
+        ca.as_ref(),
+        "--aggregator".as_ref(),
+        "https://127.0.0.1:1".as_ref(),
+        "--token-file".as_ref(),
+        token.as_ref(),
+        "--tpm".as_ref(),
+        tcti.as_ref(),
+    ])
+}
+
+/// Runs one command of the agent.
+pub(crate) fn agent<S: AsRef<OsStr>>(dir: &Path, arguments: &[S]) -> Answer {
+    let mut command = Command::new(AGENT);
+    command.args(arguments).args(["--format", "json", "--dir"]).arg(dir);
+    answer(command)
+}
+
+/// Runs a command that prints one JSON envelope.
+pub(crate) fn answer(mut command: Command) -> Answer {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let json = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("no envelope ({error}): {output:?}"));
+    Answer { exit: output.status.code().unwrap_or(-1), json }
+}
+
+/// The real authority, from the same build; built if nobody did.
+fn authority_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let program = Path::new(AGENT).with_file_name("sealsum-authority");
+        if !program.exists() {
+            let built = Command::new(env!("CARGO"))
+                .args(["build", "--package", "sealsum-authority"])
+                .status()
+                .unwrap();
+            assert!(built.success(), "sealsum-authority cannot be built");
+        }
+        program
+    })
+}
