@@ -1,5 +1,6 @@
 //! The authority: its records, its keys, its rules, and what is open at the moment.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
@@ -16,13 +17,14 @@ use sealsum_attest::messages::PROTOCOL_VERSION;
 use sealsum_attest::policy::EnrolmentPolicy;
 use sealsum_attest::verify::AuthorityIdentity;
 use sealsum_daemon::{Failure, codes, files, tls};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::ca::{Ca, CaError, Issued, Leaf};
 use crate::config::{Config, StateFile};
 use crate::issuance;
 use crate::keys::{self, ServerKey};
-use crate::log::{self, Event, Head};
+use crate::log::{self, Event, Head, Rules};
 use crate::metrics::Metrics;
 use crate::rate::Limiter;
 use crate::sessions::{Limits, Sessions};
@@ -68,7 +70,8 @@ impl Authority {
     /// `log_invalid` if the log was altered; `config_invalid`; `file_not_found`,
     /// `file_permissions` or `file_format` for a file of the state directory.
     pub fn open(config: Config, now: Timestamp) -> Result<Self, Failure> {
-        let policy = config.policy()?;
+        let tpm_roots = config.tpm_roots()?;
+        let policy = config.policy(&tpm_roots)?;
         let ca_der = read_ca_certificate(&config)?;
         let private = |file| files::read_private(&config.state_file(file), FILE_LIMIT);
         let ca_key = text(&private(StateFile::CaKey)?)?;
@@ -80,7 +83,7 @@ impl Authority {
         let log_key = keys::log_key(&private(StateFile::LogKey)?)
             .map_err(|error| state_failure(&config, &error))?;
         let store = open_registry(&config)?;
-        record_policy(&store, &policy, now)?;
+        record_policy(&store, &policy, &tpm_roots, now)?;
         let own = issue_own(&config, &ca, &server_key, &store, now)?;
         let tls = tls::Identity::empty();
         let limits =
@@ -247,17 +250,29 @@ fn open_registry(config: &Config) -> Result<Store, Failure> {
     Ok(store)
 }
 
-/// Logs the policy if it is not the one of the last run.
-fn record_policy(store: &Store, policy: &EnrolmentPolicy, now: Timestamp) -> Result<(), Failure> {
-    let policy_sha256 = hex::encode(policy.sha256());
+/// Logs the rules if they are not those of the last run: the policy, and who vouches for TPMs.
+fn record_policy(
+    store: &Store,
+    policy: &EnrolmentPolicy,
+    tpm_roots: &[Vec<u8>],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let rules = Rules {
+        policy_sha256: hex::encode(policy.sha256()),
+        tpm_roots_sha256: fingerprint(tpm_roots),
+    };
     store.write("record_policy", |tx| {
-        let previous_sha256 = log::last_policy(tx)?;
-        if previous_sha256.as_ref() != Some(&policy_sha256) {
-            let event = Event::PolicyChanged { policy_sha256, previous_sha256 };
-            log::append(tx, now.as_second(), &event)?;
+        if log::last_rules(tx)?.as_ref() != Some(&rules) {
+            log::append(tx, now.as_second(), &Event::PolicyChanged(rules))?;
         }
         Ok(())
     })
+}
+
+/// SHA-256 over the SHA-256 of each root, in ascending order: their set, however they are filed.
+fn fingerprint(tpm_roots: &[Vec<u8>]) -> String {
+    let digests: BTreeSet<_> = tpm_roots.iter().map(Sha256::digest).collect();
+    hex::encode(&digests.into_iter().fold(Sha256::new(), Digest::chain_update).finalize())
 }
 
 fn issue_own(

@@ -91,22 +91,25 @@ impl Config {
         Ok(())
     }
 
-    /// The policy with the anchors it trusts, checked.
+    /// The policy with these anchors, checked.
     ///
     /// # Errors
-    /// `config_invalid` naming the key; `file_not_found` or `file_format` naming the file.
-    pub fn policy(&self) -> Result<EnrolmentPolicy, Failure> {
+    /// `config_invalid` naming the key.
+    pub fn policy(&self, tpm_roots: &[Vec<u8>]) -> Result<EnrolmentPolicy, Failure> {
         let invalid = |why: String| {
             let hint = "correct it in authority.toml";
             Failure::new(codes::CONFIG_INVALID, format!("policy: {why}"), hint)
         };
-        let anchors =
-            Anchors::from_der(&self.tpm_roots()?).map_err(|error| invalid(error.to_string()))?;
+        let anchors = Anchors::from_der(tpm_roots).map_err(|error| invalid(error.to_string()))?;
         EnrolmentPolicy::new(self.policy.clone(), anchors)
             .map_err(|error| invalid(error.to_string()))
     }
 
-    fn tpm_roots(&self) -> Result<Vec<Vec<u8>>, Failure> {
+    /// The certificates that endorsement key certificates must chain to, DER.
+    ///
+    /// # Errors
+    /// `file_not_found` or `file_format`, naming the file.
+    pub fn tpm_roots(&self) -> Result<Vec<Vec<u8>>, Failure> {
         let mut roots = Vec::new();
         for path in &self.enrolment.tpm_roots {
             roots.extend(certificates_at(path)?);

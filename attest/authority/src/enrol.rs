@@ -20,6 +20,7 @@ use crate::ca::{Issued, Leaf};
 use crate::evidence::{self, Kept};
 use crate::failures::{busy, evidence_refused, revoked};
 use crate::log::{self, Event};
+use crate::rate::site;
 use crate::record;
 use crate::sessions::NotOpened;
 use crate::store::{
@@ -63,6 +64,7 @@ fn begin_uncounted(
     request: EnrolRequest,
 ) -> Result<EnrolChallenge, Failure> {
     let second = now.as_second();
+    let address = site(address);
     let device = DeviceId::from_ek_public(&request.ek_public.0);
     authority.enrolments.check_room(second, &device, address).map_err(not_opened)?;
     let token = request

@@ -29,12 +29,7 @@ pub enum Event {
     },
     /// The rules by which evidence is judged are not those of the last run.
     #[serde(rename = "policy.changed")]
-    PolicyChanged {
-        /// SHA-256 of the new policy.
-        policy_sha256: String,
-        /// SHA-256 of the one before.
-        previous_sha256: Option<String>,
-    },
+    PolicyChanged(Rules),
     /// An operator made a token.
     #[serde(rename = "token.created")]
     TokenCreated {
@@ -119,6 +114,15 @@ pub enum Event {
     },
 }
 
+/// By what evidence is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rules {
+    /// SHA-256 of the policy.
+    pub policy_sha256: String,
+    /// SHA-256 over the installed TPM roots.
+    pub tpm_roots_sha256: String,
+}
+
 /// Size of the log and its last link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -184,20 +188,20 @@ pub fn verify(view: &Connection) -> Result<Result<Head, Broken>, StoreError> {
     Ok(Ok(head))
 }
 
-/// The policy hash of the last `policy.changed` entry, hex.
+/// The rules of the last `policy.changed` entry.
 ///
 /// # Errors
 /// [`StoreError`] if the table cannot be read.
-pub fn last_policy(view: &Connection) -> Result<Option<String>, StoreError> {
-    Ok(view
-        .query_row(
-            "SELECT json_extract(CAST(entry AS TEXT), '$.policy_sha256') FROM log
-             WHERE json_extract(CAST(entry AS TEXT), '$.type') = 'policy.changed'
-             ORDER BY position DESC LIMIT 1",
-            [],
-            |row| row.get(0),
-        )
-        .optional()?)
+pub fn last_rules(view: &Connection) -> Result<Option<Rules>, StoreError> {
+    let rules = view.query_row(
+        "SELECT json_extract(text, '$.policy_sha256'), json_extract(text, '$.tpm_roots_sha256')
+         FROM (SELECT position, CAST(entry AS TEXT) AS text FROM log)
+         WHERE json_extract(text, '$.type') = 'policy.changed'
+         ORDER BY position DESC LIMIT 1",
+        [],
+        |row| Ok(Rules { policy_sha256: row.get(0)?, tpm_roots_sha256: row.get(1)? }),
+    );
+    Ok(rules.optional()?)
 }
 
 /// Signs the head (Ed25519, RFC 8032) over `label ‖ size as u64 big-endian ‖ root`.

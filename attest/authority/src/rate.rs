@@ -54,7 +54,8 @@ impl Bucket {
     }
 }
 
-fn site(address: IpAddr) -> IpAddr {
+/// What counts as one address: an IPv4 address, or an IPv6 /64.
+pub(crate) fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

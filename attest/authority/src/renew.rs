@@ -18,6 +18,7 @@ use crate::client::Client;
 use crate::enrol::{leaf_of, not_opened};
 use crate::failures::{evidence_refused, refused, revoked};
 use crate::log::{self, Event};
+use crate::rate::site;
 use crate::store::{DeviceRecord, DeviceRow, EvidenceFile, Occasion, devices, evidence as rows};
 use crate::{evidence, issuance, record};
 
@@ -51,7 +52,7 @@ pub fn begin(
     let (id, expires_at) = (session.id(), challenge.expires_at.as_second());
     authority
         .renewals
-        .open(now.as_second(), id, device, address, expires_at, Open { session, serial })
+        .open(now.as_second(), id, device, site(address), expires_at, Open { session, serial })
         .map_err(not_opened)?;
     Ok(challenge)
 }

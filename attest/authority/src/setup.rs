@@ -227,7 +227,7 @@ mod tests {
             config.state_file(StateFile::CaCertificate).canonicalize().unwrap(),
             created.ca.canonicalize().unwrap()
         );
-        let policy = config.policy().unwrap();
+        let policy = config.policy(&config.tpm_roots().unwrap()).unwrap();
         assert!(policy.data().allow_software_tpm && policy.anchors().is_empty());
     }
 

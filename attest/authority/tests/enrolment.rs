@@ -9,6 +9,7 @@ use harness::{Fleet, identity};
 use sealsum_attest::certificate::{Identity, Role};
 use sealsum_attest::ids::DeviceId;
 use sealsum_attest::messages::{EnrolChallenge, Fixed};
+use sealsum_attest::policy::Door;
 use sealsum_attest::result::Claims;
 use sealsum_authority::devices::State;
 use sealsum_authority::store::RoleKind;
@@ -103,6 +104,33 @@ fn without_a_token_the_policy_refuses() {
     let mut request = fleet.device(1).request();
     request.token = None;
     fleet.post("/v1/enroll", &request).refused(403, "evidence_refused", Some("9"));
+}
+
+#[test]
+fn a_device_on_the_allow_list_needs_no_token() {
+    // The list names a device that the vendor is yet to make: ids depend on the seed alone.
+    let vendor = common::Vendor::new("any");
+    let algorithm = sealsum_attest::templates::EkAlgorithm::P256;
+    let listed = common::Device::new(&vendor, algorithm, &mut common::rng(1));
+    let id = DeviceId::from_ek_public(&listed.ek_public.to_bytes());
+    let fleet = Fleet::with(|config| {
+        config.policy.require = Door::TokenOrAllowList;
+        config.policy.allow = [id].into();
+    });
+    let begin = |seed| {
+        let mut request = fleet.device(seed).request();
+        request.token = None;
+        fleet.post("/v1/enroll", &request)
+    };
+    let challenge: EnrolChallenge = begin(1).parsed();
+    let device = fleet.device(1);
+    let mut request = device.request();
+    request.token = None;
+    let answer = device.answer(&request, &challenge, &fleet.authority_spki());
+    assert_eq!(fleet.post(&format!("/v1/enroll/{}", challenge.session), &answer).status, 200);
+    begin(2).refused(403, "evidence_refused", Some("9"));
+    fleet.revoke(&id);
+    begin(1).refused(403, "revoked", Some("46"));
 }
 
 #[test]

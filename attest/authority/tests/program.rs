@@ -303,6 +303,10 @@ fn a_changed_policy_is_a_row_of_the_log() {
     assert_eq!(log_size(&site), first + 1);
     site.edit_config(|text| text.replace("pcrs = [0, 7]", "pcrs = [7]"));
     assert_eq!(log_size(&site), first + 3);
+    // So is a changed set of roots.
+    let another = site.dir().join("tpm-roots/another.der");
+    fs::write(another, Vendor::new("another").root).unwrap();
+    assert_eq!(log_size(&site), first + 5);
 }
 
 #[test]

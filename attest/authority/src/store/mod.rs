@@ -10,6 +10,8 @@ pub(crate) mod evidence;
 pub(crate) mod status;
 pub(crate) mod tokens;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,6 +35,9 @@ pub enum StoreError {
     /// SQLite refused.
     #[error("the registry: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The file cannot be opened or created.
+    #[error("the registry: {0}")]
+    File(#[from] std::io::Error),
     /// A stored value does not parse: the file was changed by something else.
     #[error("the registry holds an invalid {0}")]
     Corrupt(&'static str),
@@ -55,6 +60,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the file is not a registry of this version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        create_private(path)?;
         Self::prepare(Connection::open(path)?)
     }
 
@@ -102,6 +108,13 @@ impl Store {
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Endorsement keys are lasting identifiers of devices: not for everybody's eyes. SQLite gives the
+/// files beside it the same mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    Ok(())
 }
 
 /// SQLite has no unsigned 64-bit integers; a counter of ours never gets near either limit.
@@ -160,6 +173,18 @@ mod tests {
         let path = directory.path().join("registry.db");
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
         assert!(matches!(Store::open(&path), Err(StoreError::Schema { found: 7 })));
+    }
+
+    #[test]
+    fn nobody_else_reads_the_registry() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let _store = Store::open(&directory.path().join("registry.db")).unwrap();
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{:?}", entry.file_name());
+        }
     }
 
     #[test]
