@@ -1,4 +1,5 @@
 //! What a device refuses before it enters a round and when it is shown a roster.
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
 mod fleet;
 

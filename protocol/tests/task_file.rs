@@ -1,4 +1,5 @@
 //! The task file: what becomes of each field, and what is refused.
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
 use sealsum_protocol::task::{ModelRule, Privacy, Task, TaskFile, Weights};
 use serde_json::{Value, json};
