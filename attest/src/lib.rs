@@ -13,6 +13,7 @@
 //! | [`policy`], [`verify`] | which evidence is good enough, and the judgement as lists of checks |
 //! | [`refusals`] | every way to fail, numbered |
 //! | [`certificate`], [`status`], [`result`] | what the authority issues, and how others check it |
+//! | [`tlog`] | the log of what it did: a Merkle tree, its proofs, its signed heads |
 //!
 //! Who must trust what: the authority trusts the installed anchors; devices and the aggregator
 //! trust the pinned certificate authority and what it signs; nobody trusts what a TPM's storage
@@ -33,5 +34,6 @@ pub mod refusals;
 pub mod result;
 pub mod status;
 pub mod templates;
+pub mod tlog;
 pub mod tpm;
 pub mod verify;
