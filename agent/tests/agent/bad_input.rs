@@ -10,7 +10,7 @@ use sealsum_protocol::task::{
     Deadlines, ModelRule, Privacy, Rotation, SignedTask, Task, TaskFields, Weights,
 };
 
-use crate::world::{Device, World, agent, enrol};
+use crate::world::{Device, NOBODY, World, agent, enrol};
 
 const TASK: &str = "penguins";
 const COORDINATES: u32 = 3;
@@ -139,7 +139,7 @@ fn a_server_that_is_not_there_is_unreachable() {
     let (token, ca) = (world.token(), world.ca());
     world.stop_authority();
     device.run(&["renew"]).refused("unreachable", 2);
-    enrol(&late, &world.url, &ca, &token).refused("unreachable", 2);
+    enrol(&late, &world.url, &ca, NOBODY, &token).refused("unreachable", 2);
 }
 
 #[test]

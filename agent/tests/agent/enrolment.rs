@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::world::{Device, STOP_LIMIT, World, enrol};
+use crate::world::{Device, NOBODY, STOP_LIMIT, World, enrol};
 
 #[test]
 fn a_device_enrols_runs_renews_and_leaves() {
@@ -103,7 +103,7 @@ fn an_authority_of_another_ca_gets_no_token() {
     let world = World::new();
     let other = World::new();
     let device = world.device("device");
-    enrol(&device, &other.url, &world.ca(), &world.token()).refused("wrong_ca", 2);
+    enrol(&device, &other.url, &world.ca(), NOBODY, &world.token()).refused("wrong_ca", 2);
     assert!(!device.dir.join("agent.toml").exists());
 }
 

@@ -15,12 +15,26 @@ use crate::world::World;
 /// A user that owns nothing, on every Linux.
 const NOBODY: u32 = 65534;
 
-struct Reply {
-    status: u16,
-    body: Value,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
 }
 
-fn request(socket: &Path, method: &str, target: &str, kind: &str, body: &[u8]) -> Reply {
+/// One request on a connection of its own; the answer's body is JSON or nothing.
+pub(crate) fn request(socket: &Path, method: &str, target: &str, kind: &str, body: &[u8]) -> Reply {
+    let (head, body) = exchange(socket, method, target, kind, body);
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Reply { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+}
+
+/// One request; the head and the body of the answer.
+pub(crate) fn exchange(
+    socket: &Path,
+    method: &str,
+    target: &str,
+    kind: &str,
+    body: &[u8],
+) -> (String, Vec<u8>) {
     let mut stream = UnixStream::connect(socket).unwrap();
     write!(
         stream,
@@ -32,14 +46,9 @@ fn request(socket: &Path, method: &str, target: &str, kind: &str, body: &[u8]) -
     stream.write_all(body).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    parse(&answer)
-}
-
-fn parse(answer: &[u8]) -> Reply {
-    let text = String::from_utf8_lossy(answer);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Reply { status, body: serde_json::from_str(body).unwrap_or(Value::Null) }
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    let end = end.unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(&answer)));
+    (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end + 4..].to_vec())
 }
 
 /// The same request by another user, which only root can arrange: the kernel names the user of

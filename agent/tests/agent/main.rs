@@ -3,5 +3,6 @@
 mod bad_input;
 mod enrolment;
 mod local_socket;
+mod rounds;
 mod tpm_trouble;
 mod world;

@@ -18,9 +18,13 @@ pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
 /// The promise of INTERFACE.
 pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(10);
 
+/// Nobody listens on the port that RFC 1078 took.
+pub(crate) const NOBODY: &str = "https://127.0.0.1:1";
+
 /// A fleet with an authority of its own.
 pub(crate) struct World {
     pub(crate) url: String,
+    aggregator: Option<(Process, String)>,
     authority: Process,
     pub(crate) factory: TpmFactory,
     // Last: the processes are gone before their files.
@@ -89,7 +93,7 @@ impl World {
         let mut authority = Process::start(command, dir.path().join("authority.log"));
         let ready = authority.wait_ready(&ready_file, START_LIMIT);
         let url = format!("https://{}", ready["listen"].as_str().unwrap());
-        Self { url, authority, factory, dir }
+        Self { url, aggregator: None, authority, factory, dir }
     }
 
     /// A device that has not enrolled.
@@ -111,13 +115,56 @@ impl World {
 
     /// Enrols with this token and this CA.
     pub(crate) fn enrol_with(&self, device: &Device, token: &Path, ca: &Path) -> Answer {
-        enrol(device, &self.url, ca, token)
+        let aggregator = self.aggregator.as_ref().map_or(NOBODY, |(_, url)| url);
+        enrol(device, &self.url, ca, aggregator, token)
     }
 
-    /// The file of a fresh token.
+    /// Starts an aggregator; devices that enrol from now on know it.
+    pub(crate) fn with_aggregator(mut self) -> Self {
+        let token = self.token_for("aggregator");
+        let (url, ca) = (self.url.clone(), self.ca());
+        self.aggregator(&[
+            OsStr::new("init"),
+            "--authority".as_ref(),
+            url.as_ref(),
+            "--authority-ca".as_ref(),
+            ca.as_ref(),
+            "--token-file".as_ref(),
+            token.as_ref(),
+        ])
+        .data();
+        let ready_file = self.dir.path().join("aggregator.ready");
+        let mut command = Command::new(program("sealsum-aggregator"));
+        command.args(["run", "--dir"]).arg(self.aggregator_dir());
+        command.arg("--ready-file").arg(&ready_file);
+        command.env("SEALSUM_AGGREGATOR_LISTEN", "127.0.0.1:0");
+        command.env("SEALSUM_AGGREGATOR_HEALTH__LISTEN", "127.0.0.1:0");
+        let mut process = Process::start(command, self.dir.path().join("aggregator.log"));
+        let ready = process.wait_ready(&ready_file, START_LIMIT);
+        let url = format!("https://{}", ready["listen"].as_str().unwrap());
+        self.aggregator = Some((process, url));
+        self
+    }
+
+    /// Runs a command of the aggregator.
+    pub(crate) fn aggregator<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Answer {
+        let mut command = Command::new(program("sealsum-aggregator"));
+        command.args(arguments).args(["--format", "json", "--dir"]).arg(self.aggregator_dir());
+        answer(command)
+    }
+
+    fn aggregator_dir(&self) -> PathBuf {
+        self.dir.path().join("aggregator")
+    }
+
+    /// The file of a fresh token for a device.
     pub(crate) fn token(&self) -> PathBuf {
+        self.token_for("device")
+    }
+
+    fn token_for(&self, role: &str) -> PathBuf {
         let created = Command::new(authority_program())
-            .args(["token", "create", "--role", "device", "--dir"])
+            .args(["token", "create", "--role", role, "--dir"])
             .arg(self.dir.path().join("authority"))
             .output()
             .unwrap();
@@ -196,7 +243,13 @@ impl Device {
 }
 
 /// `enroll` against any authority.
-pub(crate) fn enrol(device: &Device, url: &str, ca: &Path, token: &Path) -> Answer {
+pub(crate) fn enrol(
+    device: &Device,
+    url: &str,
+    ca: &Path,
+    aggregator: &str,
+    token: &Path,
+) -> Answer {
     fs::create_dir_all(&device.dir).unwrap();
     let tcti = device.tpm.tcti();
     device.run(&[
@@ -206,7 +259,7 @@ pub(crate) fn enrol(device: &Device, url: &str, ca: &Path, token: &Path) -> Answ
         "--authority-ca".as_ref(),
         ca.as_ref(),
         "--aggregator".as_ref(),
-        "https://127.0.0.1:1".as_ref(),
+        aggregator.as_ref(),
         "--token-file".as_ref(),
         token.as_ref(),
         "--tpm".as_ref(),
@@ -229,18 +282,18 @@ pub(crate) fn answer(mut command: Command) -> Answer {
     Answer { exit: output.status.code().unwrap_or(-1), json }
 }
 
-/// The real authority, from the same build; built if nobody did.
 fn authority_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let program = Path::new(AGENT).with_file_name("sealsum-authority");
-        if !program.exists() {
-            let built = Command::new(env!("CARGO"))
-                .args(["build", "--package", "sealsum-authority"])
-                .status()
-                .unwrap();
-            assert!(built.success(), "sealsum-authority cannot be built");
-        }
-        program
-    })
+    PROGRAM.get_or_init(|| program("sealsum-authority"))
+}
+
+/// A real server, from the same build; built if nobody did.
+fn program(name: &str) -> PathBuf {
+    let program = Path::new(AGENT).with_file_name(name);
+    if !program.exists() {
+        let built =
+            Command::new(env!("CARGO")).args(["build", "--package", name]).status().unwrap();
+        assert!(built.success(), "{name} cannot be built");
+    }
+    program
 }
