@@ -280,7 +280,10 @@ impl Rounds {
         let mut news = live.news();
         let until = Instant::now() + wait;
         loop {
-            let now = live.progress(*news.borrow_and_update());
+            // In a statement of its own: the borrow must not last while the round is looked at.
+            let version = *news.borrow_and_update();
+            let asked = Arc::clone(&live);
+            let now = blocking(move || Ok::<_, Failure>(asked.progress(version))).await?;
             let changed = now.version != seen || now.state != State::Running;
             if changed || !self.changed(&mut news, until).await {
                 return Ok(now);

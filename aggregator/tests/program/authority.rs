@@ -18,11 +18,11 @@ use sealsum_daemon::tls::{self, Clients};
 
 use crate::fleet::{DAY, FleetKeys, Validity};
 
-pub const TOKEN: &str = "the-token-of-this-test";
+pub(crate) const TOKEN: &str = "the-token-of-this-test";
 
 /// Runs until dropped.
-pub struct Authority {
-    pub url: String,
+pub(crate) struct Authority {
+    pub(crate) url: String,
     state: Arc<Double>,
     stop: Shutdown,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -37,7 +37,7 @@ struct Double {
 }
 
 impl Authority {
-    pub fn start(keys: Arc<FleetKeys>) -> Self {
+    pub(crate) fn start(keys: Arc<FleetKeys>) -> Self {
         let list = StatusList {
             fleet: keys.fleet.clone(),
             number: 1,
@@ -64,24 +64,24 @@ impl Authority {
     }
 
     /// From now on the device is on the list.
-    pub fn revoke(&self, device: DeviceId) {
+    pub(crate) fn revoke(&self, device: DeviceId) {
         let mut list = self.state.list.lock().unwrap();
         list.revoked_devices.insert(device);
         list.number += 1;
     }
 
     /// From now on the list counts from here: 0 makes it go back.
-    pub fn number(&self, number: u64) {
+    pub(crate) fn number(&self, number: u64) {
         self.state.list.lock().unwrap().number = number;
     }
 
     /// How long certificates are good from now on.
-    pub fn issue_for(&self, validity: Validity) {
+    pub(crate) fn issue_for(&self, validity: Validity) {
         *self.state.validity.lock().unwrap() = validity;
     }
 
     /// How often a certificate was renewed.
-    pub fn renewals(&self) -> u32 {
+    pub(crate) fn renewals(&self) -> u32 {
         *self.state.renewals.lock().unwrap()
     }
 }

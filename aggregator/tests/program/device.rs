@@ -27,9 +27,9 @@ use crate::fleet::{FleetKeys, Leaf, Validity};
 use crate::wire::{Answer, Connection, client_config};
 
 /// One device of a fleet.
-pub struct Device {
-    pub id: DeviceId,
-    pub leaf: Leaf,
+pub(crate) struct Device {
+    pub(crate) id: DeviceId,
+    pub(crate) leaf: Leaf,
     fleet: Arc<FleetKeys>,
     address: String,
     x25519: ExchangeKey,
@@ -37,12 +37,12 @@ pub struct Device {
     rng: ChaCha20Rng,
     marks: Marks,
     once: Once<Counter>,
-    pub connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 impl Device {
     /// Number `index` of the fleet, connected.
-    pub fn new(
+    pub(crate) fn new(
         fleet: &Arc<FleetKeys>,
         address: &str,
         owner: PublicKey,
@@ -74,37 +74,37 @@ impl Device {
     }
 
     /// Is lost, as a device whose power fails.
-    pub fn disconnect(&mut self) {
+    pub(crate) fn disconnect(&mut self) {
         self.connection.close();
     }
 
     /// Connects again.
-    pub fn reconnect(&mut self) {
+    pub(crate) fn reconnect(&mut self) {
         let config = client_config(&self.fleet, Some(&self.leaf));
         self.connection = Connection::open(&self.address, config).unwrap();
     }
 
-    pub fn get(&mut self, path: &str) -> Answer {
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.connection.request("GET", path, &[]).unwrap()
     }
 
-    pub fn post(&mut self, path: &str, body: &[u8]) -> Answer {
+    pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> Answer {
         self.connection.request("POST", path, body).unwrap()
     }
 
-    pub fn put(&mut self, path: &str, body: &[u8]) -> Answer {
+    pub(crate) fn put(&mut self, path: &str, body: &[u8]) -> Answer {
         self.connection.request("PUT", path, body).unwrap()
     }
 
     /// Waits for a message of the aggregator.
-    pub fn fetch<M: Message>(&mut self, round: RoundId, what: &str) -> M {
+    pub(crate) fn fetch<M: Message>(&mut self, round: RoundId, what: &str) -> M {
         let answer = self.poll(&format!("/v1/rounds/{round}/{what}?wait=20"));
         assert_eq!(answer.status, 200, "{what}: {}", String::from_utf8_lossy(&answer.body));
         M::from_bytes(&answer.body).unwrap()
     }
 
     /// Asks until there is something else than "later".
-    pub fn poll(&mut self, path: &str) -> Answer {
+    pub(crate) fn poll(&mut self, path: &str) -> Answer {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let answer = self.get(path);
@@ -114,13 +114,13 @@ impl Device {
         }
     }
 
-    pub fn send<M: Message>(&mut self, round: RoundId, what: &str, message: &M) {
+    pub(crate) fn send<M: Message>(&mut self, round: RoundId, what: &str, message: &M) {
         let answer = self.post(&format!("/v1/rounds/{round}/{what}"), &message.to_bytes());
         assert_eq!(answer.status, 202, "{what}: {}", String::from_utf8_lossy(&answer.body));
     }
 
     /// Waits for an open round and enters it.
-    pub fn enter(&mut self) -> (RoundId, Advertised) {
+    pub(crate) fn enter(&mut self) -> (RoundId, Advertised) {
         let (round, advertised, body) = self.prepare_entry();
         let answer = self.post(&format!("/v1/rounds/{round}/advertise"), &body);
         assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
@@ -128,7 +128,7 @@ impl Device {
     }
 
     /// Everything of [`Device::enter`] but sending.
-    pub fn prepare_entry(&mut self) -> (RoundId, Advertised, Vec<u8>) {
+    pub(crate) fn prepare_entry(&mut self) -> (RoundId, Advertised, Vec<u8>) {
         let open = self.poll("/v1/rounds/open?wait=20");
         assert_eq!(open.status, 200);
         let announced = Announcement::from_bytes(&open.body).unwrap();
@@ -163,7 +163,7 @@ impl Device {
     }
 
     /// From the roster to U2.
-    pub fn share(&mut self, round: RoundId, advertised: Advertised) -> Masking {
+    pub(crate) fn share(&mut self, round: RoundId, advertised: Advertised) -> Masking {
         let roster: Roster = self.fetch(round, "roster");
         let mut members = Members { ca: self.fleet.ca(), list: None };
         let (sharing, dealt) =
@@ -177,7 +177,7 @@ impl Device {
     }
 
     /// Masks and uploads.
-    pub fn upload(&mut self, round: RoundId, masking: Masking, update: &[f64]) -> Checking {
+    pub(crate) fn upload(&mut self, round: RoundId, masking: Masking, update: &[f64]) -> Checking {
         let quantized = masking.prepare(update, None, &mut self.rng).unwrap();
         let mut uploading = masking.mask(quantized, &mut self.once, now()).unwrap();
         for index in 0..uploading.chunks() {
@@ -191,7 +191,7 @@ impl Device {
     }
 
     /// Signs the survivors.
-    pub fn check(&mut self, round: RoundId, checking: Checking) -> Signed {
+    pub(crate) fn check(&mut self, round: RoundId, checking: Checking) -> Signed {
         let survivors: Survivors = self.fetch(round, "survivors");
         let (signed, signature) = checking.agree(&survivors, &mut self.once, now()).unwrap();
         self.send(round, "consistency", &signature);
@@ -199,7 +199,7 @@ impl Device {
     }
 
     /// Reveals.
-    pub fn reveal(&mut self, round: RoundId, signed: Signed) {
+    pub(crate) fn reveal(&mut self, round: RoundId, signed: Signed) {
         let quorum: Quorum = self.fetch(round, "quorum");
         let (unmasking, agreed) = signed.quorum(&quorum, now()).unwrap();
         let reveal = unmasking.reveal(agreed, &mut self.once, now()).unwrap();
@@ -207,7 +207,7 @@ impl Device {
     }
 
     /// A whole round.
-    pub fn take_part(&mut self, update: &[f64]) -> RoundId {
+    pub(crate) fn take_part(&mut self, update: &[f64]) -> RoundId {
         let (round, advertised) = self.enter();
         let masking = self.share(round, advertised);
         let checking = self.upload(round, masking, update);
@@ -216,13 +216,13 @@ impl Device {
         round
     }
 
-    pub fn mask_for_test(&mut self, masking: Masking, update: &[f64]) -> client::Uploading {
+    pub(crate) fn mask_for_test(&mut self, masking: Masking, update: &[f64]) -> client::Uploading {
         let quantized = masking.prepare(update, None, &mut self.rng).unwrap();
         masking.mask(quantized, &mut self.once, now()).unwrap()
     }
 }
 
-pub fn now() -> Now {
+pub(crate) fn now() -> Now {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Now { unix_s: unix.as_secs(), steady_ms: u64::try_from(unix.as_millis()).unwrap() }
 }

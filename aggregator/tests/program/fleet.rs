@@ -14,31 +14,31 @@ use sealsum_attest::ids::{DeviceId, Fleet, Name};
 use sealsum_attest::status::StatusList;
 
 /// A CA and the authority's own certificate.
-pub struct FleetKeys {
-    pub fleet: Fleet,
-    pub ca_pem: String,
+pub(crate) struct FleetKeys {
+    pub(crate) fleet: Fleet,
+    pub(crate) ca_pem: String,
     issuer: Issuer<'static, KeyPair>,
-    pub authority_key: KeyPair,
-    pub authority_der: Vec<u8>,
+    pub(crate) authority_key: KeyPair,
+    pub(crate) authority_der: Vec<u8>,
 }
 
 /// A leaf certificate with its key.
-pub struct Leaf {
-    pub der: Vec<u8>,
-    pub key: KeyPair,
+pub(crate) struct Leaf {
+    pub(crate) der: Vec<u8>,
+    pub(crate) key: KeyPair,
 }
 
 /// Before and after now.
 #[derive(Clone, Copy)]
-pub struct Validity {
-    pub from_s: i64,
-    pub to_s: i64,
+pub(crate) struct Validity {
+    pub(crate) from_s: i64,
+    pub(crate) to_s: i64,
 }
 
-pub const DAY: Validity = Validity { from_s: -300, to_s: 86_000 };
+pub(crate) const DAY: Validity = Validity { from_s: -300, to_s: 86_000 };
 
 impl FleetKeys {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -56,12 +56,12 @@ impl FleetKeys {
     }
 
     /// The pinned CA, for verifying.
-    pub fn ca(&self) -> FleetCa {
+    pub(crate) fn ca(&self) -> FleetCa {
         FleetCa::from_pem(&self.ca_pem).unwrap().for_fleet(self.fleet.clone())
     }
 
     /// A device's certificate.
-    pub fn device(&self, id: DeviceId, x25519: &[u8; 32], validity: Validity) -> Leaf {
+    pub(crate) fn device(&self, id: DeviceId, x25519: &[u8; 32], validity: Validity) -> Leaf {
         let mut params = leaf_params(&Role::Device(id), &self.fleet, validity);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.custom_extensions.push(CustomExtension::from_oid_content(
@@ -72,7 +72,7 @@ impl FleetKeys {
     }
 
     /// An aggregator's certificate with a key of its own, as a client would show it.
-    pub fn aggregator(&self, name: &str) -> Leaf {
+    pub(crate) fn aggregator(&self, name: &str) -> Leaf {
         let role = Role::Aggregator(name.parse().unwrap());
         let mut params = leaf_params(&role, &self.fleet, DAY);
         params.extended_key_usages =
@@ -81,7 +81,7 @@ impl FleetKeys {
     }
 
     /// An aggregator's certificate for its request, PEM.
-    pub fn certify_aggregator(&self, name: &Name, csr: &[u8], validity: Validity) -> String {
+    pub(crate) fn certify_aggregator(&self, name: &Name, csr: &[u8], validity: Validity) -> String {
         let mut request = CertificateSigningRequestParams::from_der(&csr.into()).unwrap();
         let mut params = leaf_params(&Role::Aggregator(name.clone()), &self.fleet, validity);
         params.extended_key_usages =
@@ -93,7 +93,7 @@ impl FleetKeys {
     }
 
     /// Signs a status list with the authority's key.
-    pub fn sign_status(&self, list: StatusList) -> Vec<u8> {
+    pub(crate) fn sign_status(&self, list: StatusList) -> Vec<u8> {
         let random = SystemRandom::new();
         let pkcs8 = self.authority_key.serialize_der();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &random);

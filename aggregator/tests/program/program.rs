@@ -17,35 +17,35 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_sealsum-aggregator");
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A fleet with a running aggregator.
-pub struct Aggregator {
+pub(crate) struct Aggregator {
     // Before the directory: the process must be gone before its files are.
     process: Option<Process>,
-    pub dir: tempfile::TempDir,
-    pub fleet: Arc<FleetKeys>,
-    pub authority: Authority,
-    pub address: String,
-    pub health: String,
-    pub owner: PublicKey,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) fleet: Arc<FleetKeys>,
+    pub(crate) authority: Authority,
+    pub(crate) address: String,
+    pub(crate) health: String,
+    pub(crate) owner: PublicKey,
 }
 
 /// What a command did.
 #[derive(Debug)]
-pub struct Ran {
-    pub exit: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) exit: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     /// `data` of the JSON envelope.
-    pub fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         let envelope: Value =
             serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no envelope: {self:?}"));
         envelope["data"].clone()
     }
 
     /// The code of the error in the JSON envelope.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let envelope: Value =
             serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no envelope: {self:?}"));
         envelope["error"]["code"].as_str().unwrap_or_default().to_owned()
@@ -53,7 +53,7 @@ impl Ran {
 }
 
 /// Runs a command with `--format json`.
-pub fn run(arguments: &[&str]) -> Ran {
+pub(crate) fn run(arguments: &[&str]) -> Ran {
     let output = Command::new(PROGRAM).args(arguments).args(["--format", "json"]).output().unwrap();
     Ran {
         exit: output.status.code().unwrap_or(-1),
@@ -64,13 +64,13 @@ pub fn run(arguments: &[&str]) -> Ran {
 
 impl Aggregator {
     /// Initialised, with an owner's key, not yet running.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let fleet = Arc::new(FleetKeys::new("test"));
         let authority = Authority::start(Arc::clone(&fleet));
         Self::with(fleet, authority)
     }
 
-    pub fn with(fleet: Arc<FleetKeys>, authority: Authority) -> Self {
+    pub(crate) fn with(fleet: Arc<FleetKeys>, authority: Authority) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let text = |name: &str| dir.path().join(name).display().to_string();
         std::fs::write(text("pinned.pem"), &fleet.ca_pem).unwrap();
@@ -99,14 +99,14 @@ impl Aggregator {
     }
 
     /// Running.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut aggregator = Self::new();
         aggregator.launch(&[]);
         aggregator
     }
 
     /// Starts the program, with more of the environment.
-    pub fn launch(&mut self, environment: &[(&str, &str)]) {
+    pub(crate) fn launch(&mut self, environment: &[(&str, &str)]) {
         let ready = self.path("ready.json");
         let mut command = Command::new(PROGRAM);
         command.args(["run", "--ready-file"]).arg(&ready).arg("--dir").arg(self.path("agg"));
@@ -119,26 +119,26 @@ impl Aggregator {
         self.process = Some(process);
     }
 
-    pub fn process(&mut self) -> &mut Process {
+    pub(crate) fn process(&mut self) -> &mut Process {
         self.process.as_mut().unwrap()
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn text_path(&self, name: &str) -> String {
+    pub(crate) fn text_path(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     /// Runs a command against this aggregator.
-    pub fn cli(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Ran {
         let dir = self.text_path("agg");
         run(&[arguments, &["--dir", &dir]].concat())
     }
 
     /// Signs and registers a task.
-    pub fn register(&self, task: &str) -> Ran {
+    pub(crate) fn register(&self, task: &str) -> Ran {
         std::fs::write(self.path("task.toml"), task).unwrap();
         let signed = self.text_path("task.signed");
         let key = self.text_path("owner.key");
@@ -149,33 +149,33 @@ impl Aggregator {
     }
 
     /// Opens a round of a task; its id.
-    pub fn open_round(&self, task: &str) -> String {
+    pub(crate) fn open_round(&self, task: &str) -> String {
         let started = self.cli(&["round", "start", "--task", task]);
         assert_eq!(started.exit, 0, "{started:?}");
         started.data()["round"].as_str().unwrap().to_owned()
     }
 
     /// The record of a round.
-    pub fn show(&self, round: &str) -> Value {
+    pub(crate) fn show(&self, round: &str) -> Value {
         self.cli(&["round", "show", round]).data()
     }
 
     /// Waits for the end of a round.
-    pub fn wait(&self, round: &str) -> Ran {
+    pub(crate) fn wait(&self, round: &str) -> Ran {
         self.cli(&["round", "wait", round, "--timeout", "90"])
     }
 
     /// The devices 1 to `count`, connected.
-    pub fn devices(&self, count: u8) -> Vec<Device> {
+    pub(crate) fn devices(&self, count: u8) -> Vec<Device> {
         (1..=count).map(|index| self.device(index)).collect()
     }
 
-    pub fn device(&self, index: u8) -> Device {
+    pub(crate) fn device(&self, index: u8) -> Device {
         Device::new(&self.fleet, &self.address, self.owner, index, DAY)
     }
 
     /// The sum that a round wrote.
-    pub fn result(&self, round: &str) -> Vec<f64> {
+    pub(crate) fn result(&self, round: &str) -> Vec<f64> {
         let out = self.path("sum.npy");
         let ran = self.cli(&["round", "result", round, "--out", &out.display().to_string()]);
         assert_eq!(ran.exit, 0, "{ran:?}");
@@ -183,13 +183,13 @@ impl Aggregator {
     }
 }
 
-pub fn read_npy(path: &Path) -> Vec<f64> {
+pub(crate) fn read_npy(path: &Path) -> Vec<f64> {
     let bytes = std::fs::read(path).unwrap();
     npyz::NpyFile::new(&bytes[..]).unwrap().into_vec().unwrap()
 }
 
 /// A task without noise, whose sums are exact.
-pub fn exact_task(more: &str) -> String {
+pub(crate) fn exact_task(more: &str) -> String {
     format!(
         r#"
 name = "exact"

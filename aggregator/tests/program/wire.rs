@@ -13,27 +13,27 @@ use sealsum_daemon::tls;
 use crate::fleet::{FleetKeys, Leaf};
 
 /// An open connection.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The code of an error.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body["code"].as_str().unwrap_or_default().to_owned()
     }
 }
 
 /// Trusts the fleet's CA, demands an aggregator, and shows this certificate if there is one.
-pub fn client_config(fleet: &FleetKeys, own: Option<&Leaf>) -> Arc<ClientConfig> {
+pub(crate) fn client_config(fleet: &FleetKeys, own: Option<&Leaf>) -> Arc<ClientConfig> {
     let roots = tls::chain_from_pem(fleet.ca_pem.as_bytes(), "CA").unwrap();
     let roots = tls::roots(&roots, "CA").unwrap();
     let identity = own.map(|leaf| {
@@ -50,7 +50,7 @@ pub fn client_config(fleet: &FleetKeys, own: Option<&Leaf>) -> Arc<ClientConfig>
 
 impl Connection {
     /// Connects and finishes the handshake, as far as a client can tell.
-    pub fn open(address: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
+    pub(crate) fn open(address: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -64,16 +64,16 @@ impl Connection {
     }
 
     /// What the server showed.
-    pub fn server_certificate(&self) -> Vec<u8> {
+    pub(crate) fn server_certificate(&self) -> Vec<u8> {
         self.stream.conn.peer_certificates().unwrap()[0].to_vec()
     }
 
     /// Cuts the TCP connection.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         let _ = self.stream.sock.shutdown(std::net::Shutdown::Both);
     }
 
-    pub fn request(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
+    pub(crate) fn request(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: local\r\ncontent-length: {}\r\n\r\n",
             body.len()
