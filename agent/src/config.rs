@@ -264,3 +264,30 @@ fn check_pcrs(pcrs: &[u8]) -> Result<(), String> {
         Err("seal_pcrs: not ascending indices below 24".into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_packaged_sample_is_accepted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        std::fs::write(&path, include_str!("../../packaging/config/agent.toml")).unwrap();
+        let config = Config::load(&path).unwrap();
+        assert_eq!(config.policy, Policy::default());
+        assert_eq!(config.state_dir, Path::new("/var/lib/sealsum-agent"));
+        assert_eq!(config.local.allow.len(), 1);
+    }
+
+    #[test]
+    fn shares_are_thousandths() {
+        let checked = |share| Policy { min_corrupt_share: share, ..Policy::default() }.check();
+        for good in [0.0, 0.001, 0.1, 0.333, 1.0] {
+            assert_eq!(checked(good), Ok(()), "{good}");
+        }
+        for bad in [-0.1, 1.001, 0.0001, f64::NAN, f64::INFINITY] {
+            assert!(checked(bad).is_err(), "{bad}");
+        }
+    }
+}

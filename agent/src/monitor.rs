@@ -57,14 +57,24 @@ fn attend(
         Some(authority) => authority,
         None => authority.insert(service.device().authority(&service.config)?),
     };
-    check_status(service, authority)?;
+    // One must not keep the other from happening.
+    let checked = check_status(service, authority);
+    renew_if_due(service, authority, renewal).and(checked)
+}
+
+fn renew_if_due(
+    service: &Service,
+    authority: &Upstream,
+    renewal: &mut Renewal,
+) -> Result<(), Failure> {
     let due = service.device().stored.renew_at;
-    if renewal.is_due(due, clock::now()) {
-        let renewed = service.renew(authority);
-        renewal.note(renewed.is_ok());
-        let renewed = renewed?;
-        ready::status(&format!("certificate renewed, next at {}", renewed.renew_at));
+    if !renewal.is_due(due, clock::now()) {
+        return Ok(());
     }
+    let renewed = service.renew(authority);
+    renewal.note(renewed.is_ok());
+    let renewed = renewed?;
+    ready::status(&format!("certificate renewed, next at {}", renewed.renew_at));
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The agent as a process, with its own software TPM and the real authority.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its scene up has failed")]
+
 mod bad_input;
 mod enrolment;
 mod local_socket;

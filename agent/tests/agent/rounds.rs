@@ -108,18 +108,25 @@ struct Settings {
     min_contributors: u32,
     advertise_s: u32,
     scale: u32,
+    step_s: u32,
 }
 
 impl Settings {
-    const EXACT: Self =
-        Self { noise: None, model: "none", min_contributors: 3, advertise_s: 30, scale: 65536 };
+    const EXACT: Self = Self {
+        noise: None,
+        model: "none",
+        min_contributors: 3,
+        advertise_s: 30,
+        scale: 65536,
+        step_s: 30,
+    };
 
     fn task(&self, name: &str) -> String {
         let privacy = match self.noise {
             Some(z) => format!("mechanism = \"skellam\"\nnoise_multiplier = {z:?}\ndelta = 1e-5"),
             None => "mechanism = \"none\"".to_owned(),
         };
-        let Self { model, min_contributors, advertise_s, scale, .. } = self;
+        let Self { model, min_contributors, advertise_s, scale, step_s, .. } = self;
         format!(
             "name = \"{name}\"\ncoordinates = 3\nclip = 8.0\nscale = {scale}\nring_bits = \"auto\"\n\
              weights = \"equal\"\nstart_when = {COHORT}\nmin_contributors = {min_contributors}\n\
@@ -127,7 +134,7 @@ impl Settings {
              mask_suite = \"chacha20\"\nrotation = \"none\"\nmodel = \"{model}\"\n\
              max_rounds = 10\nmin_interval = \"0s\"\nnot_before = 2026-01-01T00:00:00Z\n\
              not_after = 2046-01-31T00:00:00Z\n[privacy]\n{privacy}\n[deadlines_s]\n\
-             advertise = {advertise_s}\nshare = 30\nmask = 30\ncheck = 30\nunmask = 30\n"
+             advertise = {advertise_s}\nshare = {step_s}\nmask = {step_s}\ncheck = {step_s}\nunmask = {step_s}\n"
         )
     }
 }
@@ -231,7 +238,7 @@ fn a_model_is_offered_its_answer_summed_with_noise_and_charged_once() {
 #[test]
 fn an_agent_killed_in_a_round_stays_out_of_it_and_says_why() {
     let mut fleet = Fleet::new();
-    fleet.publish("cut", &Settings { advertise_s: 20, ..Settings::EXACT });
+    fleet.publish("cut", &Settings { advertise_s: 20, step_s: 8, ..Settings::EXACT });
     for number in 0..COHORT - 1 {
         fleet.submit(number, "cut", &[1.0; 3]).data();
     }
