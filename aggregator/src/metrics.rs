@@ -70,7 +70,19 @@ impl Metrics {
             metrics.verdicts.clone(),
         );
         metrics.set_devices(0, 0);
+        metrics.begin();
         (metrics, registry)
+    }
+
+    /// A family without a member is not shown, and what is not shown cannot be watched.
+    fn begin(&self) {
+        drop(self.rounds.get_or_create(&Outcome { outcome: "finished".to_owned() }));
+        use StepName::{Advertise, Check, Mask, Share, Unmask};
+        for step in [Advertise, Share, Mask, Check, Unmask] {
+            self.step_devices(step, 0);
+        }
+        let (verdict, reason) = ("affirming".to_owned(), "none".to_owned());
+        drop(self.verdicts.get_or_create(&Verdict { verdict, reason }));
     }
 
     /// A round ended.

@@ -22,6 +22,8 @@ pub struct Plan {
     pub upload_bytes: u64,
     /// The delta that epsilons are for; null without noise.
     pub delta: Option<f64>,
+    /// Devices that a round waits for.
+    pub start_when: u32,
     /// One for each size of interest.
     pub cohorts: Vec<CohortPlan>,
 }
@@ -75,14 +77,15 @@ impl Plan {
             ring_bits_needed: bits_needed(task)?.into(),
             upload_bytes: (0..layout.chunks()).map(|i| layout.chunk_wire_len(i) as u64).sum(),
             delta,
+            start_when: task.start_when,
             cohorts: sizes(task).into_iter().map(|n| CohortPlan::of(task, n)).collect(),
         })
     }
 
-    /// Whether no cohort at all can keep the task's promises; then why.
+    /// Why the cohort that the task waits for cannot keep its promises, if it cannot.
     pub fn impossible(&self) -> Option<&str> {
-        let refused = self.cohorts.iter().map(|cohort| cohort.refused.as_deref());
-        refused.collect::<Option<Vec<_>>>()?.first().copied()
+        let awaited = self.cohorts.iter().find(|cohort| cohort.devices == self.start_when);
+        awaited.and_then(|cohort| cohort.refused.as_deref())
     }
 
     /// For people.

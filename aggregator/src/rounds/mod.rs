@@ -381,9 +381,10 @@ impl Rounds {
 
     /// Ends the rounds that run because the program stops.
     pub fn stop(&self) {
-        self.stopping.trigger();
         let running: Vec<Arc<Live>> = self.read().values().cloned().collect();
         running.iter().filter(|live| live.is_running()).for_each(|live| live.stop());
+        // After the rounds have ended, so that whoever waits in one hears why.
+        self.stopping.trigger();
     }
 
     /// The round that a device asks about.

@@ -194,7 +194,7 @@ pub(crate) fn exact_task(more: &str) -> String {
         r#"
 name = "exact"
 coordinates = 4
-clip = 1024.0
+clip = 4096.0
 scale = 64
 start_when = 6
 min_contributors = 4
