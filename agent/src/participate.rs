@@ -10,6 +10,7 @@ use sealsum_daemon::Failure;
 use sealsum_daemon::codes::{Code, Exit};
 use sealsum_protocol::dp::accountant::Charge;
 use sealsum_protocol::dp::variance::Variance;
+use sealsum_protocol::guard::Guard;
 use sealsum_protocol::ids::Hash;
 use sealsum_protocol::policy;
 use sealsum_protocol::task::{RoundSpec, SignedTask, Task};
@@ -80,12 +81,13 @@ fn listen_on(
         let specs = open?;
         *backoff = Backoff::default();
         forget_closed(service, &specs);
-        let mut news = specs.is_empty();
+        let waits = !specs.is_empty();
         for spec in specs.into_iter().take(CANDIDATES_MAX) {
-            news |= consider(service, aggregator, spec)?;
+            consider(service, aggregator, spec)?;
         }
         join_ready(service);
-        if !news {
+        // The aggregator repeats at once what this device does not enter.
+        if waits {
             thread::sleep(LOOK_AGAIN);
         }
     }
@@ -104,24 +106,34 @@ fn forget_closed(service: &Service, open: &[RoundSpec]) {
     });
 }
 
-/// Looks at an announced round; says whether it was new.
-fn consider(service: &Service, aggregator: &Upstream, spec: RoundSpec) -> Result<bool, Failure> {
+/// Looks at an announced round, once.
+fn consider(service: &Service, aggregator: &Upstream, spec: RoundSpec) -> Result<(), Failure> {
     let id = spec.round_id().to_string();
     if service.candidates.lock().contains_key(&id) || is_over(service, &spec, &id) {
-        return Ok(false);
+        return Ok(());
     }
     let task = spec.signed_task.task.name.clone();
     match screen(service, &spec).and_then(|()| offer(service, aggregator, &spec)) {
         Ok(()) => {
             tracing::info!(round = id, task, number = spec.number, "round is open");
+            drop_stale(service, &task, spec.number.saturating_sub(1))?;
             service.candidates.lock().insert(id, spec);
-            Ok(true)
+            Ok(())
         }
         Err(failure) if failure.code.exit() == Exit::Unreachable => Err(failure),
-        Err(failure) => {
-            refuse(service, &spec, &failure)?;
-            Ok(true)
+        Err(failure) => refuse(service, &spec, &failure),
+    }
+}
+
+/// Removes an update that only rounds up to `number` could have taken.
+fn drop_stale(service: &Service, task: &str, number: u64) -> Result<(), Failure> {
+    let mut pending = service.pending();
+    match pending.waiting(task)? {
+        Some(waiting) if waiting.is_over_with(number) => {
+            let message = format!("the round it answers is over: {number} was the last");
+            pending.discard(task, Reason { code: Guard::Submission.name().into(), message })
         }
+        _ => Ok(()),
     }
 }
 
@@ -216,11 +228,7 @@ pub fn join_ready(service: &Arc<Service>) {
 /// The update that answers this round, if one waits.
 fn answer_to(service: &Service, spec: &RoundSpec) -> Option<Waiting> {
     let waiting = service.pending().waiting(&spec.signed_task.task.name).ok()??;
-    let fits = match (waiting.round, spec.model()) {
-        (Some(number), _) => number == spec.number,
-        (None, model) => model.is_none(),
-    };
-    fits.then_some(waiting)
+    waiting.answers(spec.number, spec.model().is_some()).then_some(waiting)
 }
 
 fn take_part(service: &Service, spec: &RoundSpec, waiting: &Waiting) {
@@ -228,7 +236,7 @@ fn take_part(service: &Service, spec: &RoundSpec, waiting: &Waiting) {
     let mut played = Played::default();
     let result = catch_unwind(AssertUnwindSafe(|| play(service, spec, waiting, &mut played)))
         .unwrap_or_else(|_| Err(Failure::bug("round: the program failed; see its log")));
-    if let Err(failure) = settle(service, spec, waiting, &played, result.as_ref().err()) {
+    if let Err(failure) = settle(service, spec, &played, result.as_ref().err()) {
         tracing::error!(code = failure.code.name(), "{}", failure.message);
     }
 }
@@ -237,12 +245,11 @@ fn take_part(service: &Service, spec: &RoundSpec, waiting: &Waiting) {
 fn settle(
     service: &Service,
     spec: &RoundSpec,
-    waiting: &Waiting,
     played: &Played,
     failure: Option<&Failure>,
 ) -> Result<(), Failure> {
     let outcome = failure.map_or(Outcome::Contributed, Outcome::of);
-    let task = &waiting.task;
+    let task = &spec.signed_task.task.name;
     match failure {
         None => tracing::info!(task, number = spec.number, "contributed"),
         Some(why) => {
@@ -252,12 +259,13 @@ fn settle(
     let epsilon = played.charge.map(|charge| service.ledger().epsilon(charge));
     service.rounds().end(record(spec, outcome, failure, epsilon))?;
     let reason = failure.map(Reason::from);
-    let mut pending = service.pending();
-    match (played.consumed, reason) {
-        (true, reason) => pending.finish(&waiting.receipt, reason),
-        (false, Some(reason)) => pending.passed_over(task, reason),
-        (false, None) => Ok(()),
+    if let Some(consumed) = &played.consumed {
+        return service.pending().finish(&consumed.receipt, reason);
     }
+    if let Some(reason) = reason {
+        service.pending().passed_over(task, reason)?;
+    }
+    drop_stale(service, task, spec.number)
 }
 
 fn record(

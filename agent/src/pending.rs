@@ -78,6 +78,18 @@ pub struct Waiting {
     pub weight: Option<u32>,
 }
 
+impl Waiting {
+    /// Whether it answers round `number`: one for a model must name the round.
+    pub fn answers(&self, number: u64, has_model: bool) -> bool {
+        self.round.map_or(!has_model, |round| round == number)
+    }
+
+    /// Whether no round after `number` can take it.
+    pub fn is_over_with(&self, number: u64) -> bool {
+        self.round.is_some_and(|round| round <= number)
+    }
+}
+
 /// How far an update got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sealsum_attest::certificate::chain_from_pem;
-use sealsum_daemon::{Failure, codes};
+use sealsum_daemon::Failure;
 use sealsum_protocol::client::{
     self, Advertised, Answers, Checking, Identity, Masking, Once, OnceCounter, Quantized,
 };
 use sealsum_protocol::dp::accountant::Charge;
+use sealsum_protocol::error::Refusal;
 use sealsum_protocol::exchange::ExchangeKey;
+use sealsum_protocol::guard::Guard;
 use sealsum_protocol::ids::DeviceId;
 use sealsum_protocol::messages::{InboundShares, Quorum, Roster, Sharers, Survivors};
 use sealsum_protocol::task::RoundSpec;
@@ -28,12 +30,10 @@ use crate::service::Service;
 /// How far a round got, for whoever records it.
 #[derive(Debug, Default)]
 pub struct Played {
-    /// Whether the device entered: its mark is set.
-    pub entered: bool,
     /// What was charged; nothing without noise or before the charge.
     pub charge: Option<Charge>,
-    /// Whether the masked update began to leave.
-    pub consumed: bool,
+    /// The update whose masked form began to leave.
+    pub consumed: Option<Waiting>,
 }
 
 /// Plays `spec` with the update that waits for its task. `played` is filled as it goes, so that
@@ -51,10 +51,10 @@ pub fn play(
     let round = spec.round_id().to_string();
     let courier = Courier::new(service.device().aggregator(&service.config)?, &round);
     // Checks that fail early cost neither the round nor the update.
-    let advertised = enter(service, spec, waiting, &courier, &mut rng, played)?;
+    let advertised = enter(service, spec, waiting, &courier, &mut rng)?;
     let masking = share(service, advertised, &courier, &mut rng)?;
     let mut once = Once::new(InMemory(0), 0);
-    let checking = mask(service, masking, waiting, &courier, &mut once, &mut rng, played)?;
+    let checking = mask(service, masking, spec, &courier, &mut once, &mut rng, played)?;
     agree_and_reveal(checking, &courier, &mut once)
 }
 
@@ -87,7 +87,6 @@ fn enter(
     waiting: &Waiting,
     courier: &Courier,
     rng: &mut ChaCha20Rng,
-    played: &mut Played,
 ) -> Result<Advertised, Failure> {
     let device = service.device();
     let certificate = leaf(&device.stored.certificate)?;
@@ -112,7 +111,6 @@ fn enter(
         client::advertise(spec.clone(), &identity, &policy, &answers, &mut marks, now(), rng)
             .map_err(|refusal| refusal::failure(&refusal))?
     };
-    played.entered = true;
     let signature = device.identity.device_key().sign(advertising.statement());
     let signature = signature.map_err(|error| tpm_failure(&error))?;
     drop(device);
@@ -148,21 +146,21 @@ fn share(
 fn mask(
     service: &Service,
     masking: Masking,
-    waiting: &Waiting,
+    spec: &RoundSpec,
     courier: &Courier,
     once: &mut Counter,
     rng: &mut ChaCha20Rng,
     played: &mut Played,
 ) -> Result<Checking, Failure> {
     let limit = masking.seat().limits().survivors;
-    let quantized = quantize(service, &masking, waiting, rng)?;
+    let (waiting, quantized) = quantize(service, &masking, spec, rng)?;
     let charge = masking.charge().map_err(|refusal| refusal::failure(&refusal))?;
     if let Some(charge) = charge {
         service.ledger().charge(&waiting.task, charge, clock::now())?;
         played.charge = Some(charge);
     }
-    service.pending().consume(waiting, courier.round())?;
-    played.consumed = true;
+    service.pending().consume(&waiting, courier.round())?;
+    played.consumed = Some(waiting);
     let mut uploading =
         masking.mask(quantized, once, now()).map_err(|error| refusal::error(&error))?;
     for index in 0..uploading.chunks() {
@@ -174,28 +172,26 @@ fn mask(
     Ok(uploading.acknowledged())
 }
 
-/// The vector as integers with their noise. The plain vector is erased when this returns.
+/// The update that waits now, as integers with their noise: a newer one may have come since the
+/// device entered. The plain vector is erased when this returns.
 fn quantize(
     service: &Service,
     masking: &Masking,
-    waiting: &Waiting,
+    spec: &RoundSpec,
     rng: &mut ChaCha20Rng,
-) -> Result<Quantized, Failure> {
-    let loaded = service.pending().load(&waiting.task)?;
-    let vector = match loaded {
-        Some((now_there, vector)) if now_there.receipt == waiting.receipt => vector,
-        // A newer one came meanwhile; it waits for the next round.
-        _ => {
-            return Err(Failure::new(
-                codes::REFUSED,
-                format!("task {}: the update was replaced during the round", waiting.task),
-                "submit once a round",
-            ));
-        }
-    };
-    masking
+) -> Result<(Waiting, Quantized), Failure> {
+    let task = &spec.signed_task.task.name;
+    let loaded = service.pending().load(task)?;
+    let answering =
+        loaded.filter(|(waiting, _)| waiting.answers(spec.number, spec.model().is_some()));
+    let (waiting, vector) = answering.ok_or_else(|| {
+        let why = format!("task {task}: no update answers round {} any more", spec.number);
+        refusal::failure(&Refusal::new(Guard::Submission, why))
+    })?;
+    let quantized = masking
         .prepare(&vector, waiting.weight.map(f64::from), rng)
-        .map_err(|refusal| refusal::failure(&refusal))
+        .map_err(|refusal| refusal::failure(&refusal))?;
+    Ok((waiting, quantized))
 }
 
 fn agree_and_reveal(

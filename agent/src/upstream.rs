@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
-use sealsum_daemon::{Failure, codes, http, tls};
+use sealsum_daemon::codes::{self, Exit};
+use sealsum_daemon::{Failure, http, tls};
 use ureq::config::Config;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, TcpConnector};
@@ -158,9 +159,10 @@ impl Upstream {
     }
 }
 
-/// Whether trying again may help by itself.
+/// Whether trying again may help by itself: nobody answered, or the server has no time.
 pub fn is_transient(failure: &Failure) -> bool {
-    failure.code == codes::UNREACHABLE
+    let lasting = [codes::TLS, codes::WRONG_CA, codes::TPM_UNREACHABLE];
+    failure.code.exit() == Exit::Unreachable && !lasting.contains(&failure.code)
 }
 
 /// Pauses that grow from 0.1 s to 5 s.

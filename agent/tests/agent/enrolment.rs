@@ -1,6 +1,8 @@
 //! From a token to a certificate, and what is refused on the way.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -57,6 +59,38 @@ fn a_device_enrols_runs_renews_and_leaves() {
     device.run(&["leave"]).data();
     device.run(&["status"]).refused("not_enrolled", 6);
     device.run(&["identity"]).refused("not_enrolled", 6);
+}
+
+#[test]
+fn health_is_served_where_the_configuration_says() {
+    let world = World::new();
+    let device = world.enrolled("device");
+    let path = device.dir.join("agent.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config + "\n[health]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+    let _agent = device.start();
+    let ready: Value =
+        serde_json::from_slice(&fs::read(device.dir.join("ready")).unwrap()).unwrap();
+    assert_eq!(ready["listen"], Value::Null, "an agent serves no network");
+    let address = ready["health"].as_str().unwrap();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(get("/livez").starts_with("HTTP/1.1 200"));
+    let metrics = get("/metrics");
+    for name in ["sealsum_build_info", "sealsum_certificate_expiry_seconds"] {
+        assert!(metrics.contains(name), "{metrics}");
+    }
+    let id = device.run(&["identity"]).data()["device"].as_str().unwrap().to_owned();
+    assert!(!metrics.contains(&id), "no label names a device");
+    device.await_status(Duration::from_secs(20), |answer| answer.code() == "unreachable");
+    let readiness = get("/readyz");
+    assert!(readiness.starts_with("HTTP/1.1 503"), "{readiness}");
+    assert!(readiness.contains("aggregator"), "{readiness}");
 }
 
 #[test]
