@@ -3,7 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`service`] | the running program |
-//! | [`http`] | what devices ask, over mutual TLS |
+//! | [`http`], [`refused`] | what devices ask, over mutual TLS |
 //! | [`admin`] | what operators ask, over the administration socket |
 //! | [`rounds`] | rounds: opened, driven, ended |
 //! | [`uploads`], [`vector_file`] | masked vectors in, sums out, chunk by chunk |
@@ -29,6 +29,7 @@ pub mod owner;
 pub mod privacy;
 pub mod record;
 mod record_text;
+pub mod refused;
 pub mod rounds;
 pub mod service;
 pub mod store;

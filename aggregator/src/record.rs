@@ -125,7 +125,8 @@ pub struct ParametersRecord {
     pub a_min: Option<u32>,
 }
 
-/// Who did what.
+/// Who did what. While a step is in progress, the set that it will fix holds those that have
+/// completed it so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicesRecord {
     /// All that joined, in the order of the roster.

@@ -85,10 +85,9 @@ async fn serve(config: Config, own: Own, ready_file: Option<&Path>) -> Result<()
     service.fetch_status_list().await;
 
     let router = crate::http::router(service.app());
-    let limits = Limits::default();
-    let devices = http::serve_tls(listener, tls, router, limits, connections, stop.clone());
+    let devices = http::serve_tls(listener, tls, router, for_devices(), connections, stop.clone());
     let router = admin::router(Arc::clone(&service));
-    let admin = http::serve_unix(socket, router, limits, stop.clone());
+    let admin = http::serve_unix(socket, router, Limits::default(), stop.clone());
     let health =
         health::serve(health_listener, readiness(&service), Arc::new(registry), stop.clone());
     let work = tokio::spawn({
@@ -110,6 +109,12 @@ async fn serve(config: Config, own: Own, ready_file: Option<&Path>) -> Result<()
     tokio::join!(rounds, devices, admin, health);
     work.abort();
     Ok(())
+}
+
+/// A whole cohort is connected at once; a device that computes for minutes must not be taken for
+/// lost.
+fn for_devices() -> Limits {
+    Limits { connections: 12_000, idle: Duration::from_secs(300), ..Limits::default() }
 }
 
 fn address(bound: std::io::Result<std::net::SocketAddr>) -> Result<std::net::SocketAddr, Failure> {

@@ -288,6 +288,15 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_an_error_of_its_own() {
+        let (dir, uploads) = uploads(KeepMasked::No);
+        let part = dir.path().join("masked").join(format!("{DEVICE}.part"));
+        std::os::unix::fs::symlink("/dev/full", part).unwrap();
+        assert!(matches!(uploads.put(DEVICE, 0, &chunk(0)), Err(UploadError::DiskFull)));
+        assert!(matches!(uploads.complete(DEVICE, Hash([0; 32])), Err(UploadError::Missing(0))));
+    }
+
+    #[test]
     fn wrong_chunks_are_refused() {
         let (_dir, uploads) = uploads(KeepMasked::No);
         let put = |index, bytes: &[u8]| uploads.put(DEVICE, index, bytes);

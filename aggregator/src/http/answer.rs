@@ -8,6 +8,8 @@ use sealsum_daemon::codes;
 use sealsum_daemon::http::Problem;
 use sealsum_protocol::codec::Message;
 
+use crate::refused::Refused;
+
 /// 200 with a message.
 pub(super) fn message(bytes: Bytes) -> Response {
     ([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response()
@@ -24,9 +26,9 @@ pub(super) fn accepted() -> Response {
 }
 
 /// The message that a body is.
-pub(super) fn decode<M: Message>(body: &[u8]) -> Result<M, Problem> {
+pub(super) fn decode<M: Message>(body: &[u8]) -> Result<M, Refused> {
     M::from_bytes(body).map_err(|error| {
         let message = format!("message: {error}");
-        Problem::new(codes::BODY_INVALID, message, "a device of the same protocol version")
+        Problem::new(codes::BODY_INVALID, message, "a device of the same protocol version").into()
     })
 }

@@ -14,6 +14,7 @@ use super::{Parts, report};
 use crate::admin::ProgressBody;
 use crate::config::KeepMasked;
 use crate::record::{AbortRecord, RoundRecord, State};
+use crate::refused::Refused;
 
 /// The directory of a round.
 pub(super) fn round_dir(parts: &Parts, round: RoundId) -> PathBuf {
@@ -38,10 +39,10 @@ pub(super) fn clean_up(parts: &Parts, round: RoundId) {
 }
 
 /// The answer to a device that asks about a round that has ended.
-pub(super) fn gone(record: &RoundRecord) -> Problem {
+pub(super) fn gone(record: &RoundRecord) -> Refused {
     match &record.abort {
         Some(abort) => {
-            Problem::from(abort_failure(record.round, abort)).with_status(StatusCode::GONE)
+            Problem::from(abort_failure(record.round, abort)).with_status(StatusCode::GONE).into()
         }
         None => report::refused(&Refusal::new(Guard::Late, "the round is over")).into(),
     }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use jiff::Timestamp;
-use sealsum_daemon::http::Problem;
 use sealsum_daemon::{Failure, files, time};
 use sealsum_protocol::codec::Message;
 use sealsum_protocol::dp::accountant::Charge;
@@ -24,6 +23,7 @@ use crate::admin::ProgressBody;
 use crate::devices::Newest;
 use crate::membership::Members;
 use crate::record::{ResultRecord, RoundRecord, State, StepName};
+use crate::refused::Refused;
 use crate::store::{Fact, NewRound};
 use crate::uploads::Uploads;
 use crate::{codes, privacy};
@@ -162,7 +162,7 @@ impl Live {
         device: DeviceId,
         message: Incoming,
         bytes: u64,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Refused> {
         let mut core = self.open_to(device, bytes)?;
         self.received(&mut core, device, message)
     }
@@ -173,7 +173,7 @@ impl Live {
         device: DeviceId,
         chunk: usize,
         body: &[u8],
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Refused> {
         self.open_to(device, body.len() as u64)?.vector_is_due(device)?;
         Ok(self.uploads.put(device, chunk, body).map_err(report::upload_failure)?)
     }
@@ -184,7 +184,7 @@ impl Live {
         device: DeviceId,
         message: MaskedInput,
         bytes: u64,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Refused> {
         self.open_to(device, bytes)?.vector_is_due(device)?;
         let received = self.uploads.complete(device, message.root);
         let received_root = received.map_err(report::upload_failure)?;
@@ -193,7 +193,7 @@ impl Live {
     }
 
     /// What the round says to a device at a stage.
-    pub(super) fn said_to(&self, device: DeviceId, stage: Stage) -> Result<Option<Bytes>, Problem> {
+    pub(super) fn said_to(&self, device: DeviceId, stage: Stage) -> Result<Option<Bytes>, Refused> {
         let mut core = self.lock();
         self.is_back(&mut core, device);
         match core.machine.fetch(device, stage).map_err(|refusal| report::refused(&refusal))? {
@@ -320,7 +320,7 @@ impl Live {
     }
 
     /// The core, for a device that is let in; refuses if the round is aborted.
-    fn open_to(&self, device: DeviceId, bytes: u64) -> Result<MutexGuard<'_, Core>, Problem> {
+    fn open_to(&self, device: DeviceId, bytes: u64) -> Result<MutexGuard<'_, Core>, Refused> {
         let mut core = self.lock();
         core.traffic.entry(device).or_default().up += bytes;
         self.is_back(&mut core, device);
@@ -344,7 +344,7 @@ impl Live {
         core: &mut Core,
         device: DeviceId,
         message: Incoming,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Refused> {
         let step = report::step_of(&message);
         let outcome = core.machine.handle(self.now(), Event::Received { from: device, message });
         if outcome.is_ok() {
@@ -533,10 +533,27 @@ impl Core {
         let mut record = self.record.clone();
         if record.state == State::Running {
             report::fill(&mut record, self.machine.report());
+            self.add_so_far(&mut record);
             record.bytes_up_max = self.most(|traffic| traffic.up);
             record.bytes_down_max = self.most(|traffic| traffic.down);
         }
         record
+    }
+
+    /// The set that the step in progress will fix, as far as it has come.
+    fn add_so_far(&self, record: &mut RoundRecord) {
+        let so_far = |step: StepName| {
+            let mut devices: Vec<DeviceId> =
+                self.accepted.get(&step).into_iter().flatten().copied().collect();
+            devices.sort_unstable();
+            devices
+        };
+        match record.step {
+            Some(step @ StepName::Advertise) => record.devices.roster = so_far(step),
+            Some(step @ StepName::Share) => record.devices.shared = so_far(step),
+            Some(step @ StepName::Mask) => record.devices.contributors = so_far(step),
+            Some(StepName::Check | StepName::Unmask) | None => {}
+        }
     }
 
     fn most(&self, of: fn(&Traffic) -> u64) -> u64 {

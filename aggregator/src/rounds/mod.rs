@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::Duration;
 
 use axum::body::Bytes;
-use sealsum_daemon::http::Problem;
 use sealsum_daemon::shutdown::Shutdown;
 use sealsum_daemon::{Failure, codes as common, time};
 use sealsum_protocol::bounds;
@@ -36,6 +35,7 @@ use crate::devices::{Devices, Newest};
 use crate::metrics::Metrics;
 use crate::models::Models;
 use crate::record::{RoundRecord, State};
+use crate::refused::Refused;
 use crate::store::Store;
 use crate::tasks;
 
@@ -204,7 +204,7 @@ impl Rounds {
         device: DeviceId,
         message: Incoming,
         body: Bytes,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Refused> {
         let live = self.find(round).await?;
         blocking(move || live.deliver(device, message, body.len() as u64)).await
     }
@@ -219,7 +219,7 @@ impl Rounds {
         device: DeviceId,
         chunk: usize,
         body: Bytes,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Refused> {
         let live = self.find(round).await?;
         blocking(move || live.put_chunk(device, chunk, &body)).await
     }
@@ -234,7 +234,7 @@ impl Rounds {
         device: DeviceId,
         message: MaskedInput,
         body: Bytes,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Refused> {
         let live = self.find(round).await?;
         blocking(move || live.complete_upload(device, message, body.len() as u64)).await
     }
@@ -249,7 +249,7 @@ impl Rounds {
         device: DeviceId,
         stage: Stage,
         wait: Duration,
-    ) -> Result<Option<Bytes>, Problem> {
+    ) -> Result<Option<Bytes>, Refused> {
         let live = self.find(round).await?;
         let mut news = live.news();
         let until = Instant::now() + wait;
@@ -388,7 +388,7 @@ impl Rounds {
     }
 
     /// The round that a device asks about.
-    async fn find(&self, round: RoundId) -> Result<Arc<Live>, Problem> {
+    async fn find(&self, round: RoundId) -> Result<Arc<Live>, Refused> {
         if let Some(live) = self.read().get(&round) {
             return Ok(Arc::clone(live));
         }

@@ -150,16 +150,9 @@ impl Device {
             &mut self.rng,
         )
         .unwrap();
-        let signature = self.sign(advertising.statement());
+        let signature = sign(&self.leaf, advertising.statement());
         let (advertised, message) = advertising.sign(signature);
         (round, advertised, message.to_bytes())
-    }
-
-    fn sign(&self, statement: &[u8]) -> Vec<u8> {
-        let random = SystemRandom::new();
-        let pkcs8 = self.leaf.key.serialize_der();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &random);
-        key.unwrap().sign(&random, statement).unwrap().as_ref().to_vec()
     }
 
     /// From the roster to U2.
@@ -220,6 +213,14 @@ impl Device {
         let quantized = masking.prepare(update, None, &mut self.rng).unwrap();
         masking.mask(quantized, &mut self.once, now()).unwrap()
     }
+}
+
+/// A leaf's signature, r and s.
+pub(crate) fn sign(leaf: &Leaf, statement: &[u8]) -> Vec<u8> {
+    let random = SystemRandom::new();
+    let pkcs8 = leaf.key.serialize_der();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &random);
+    key.unwrap().sign(&random, statement).unwrap().as_ref().to_vec()
 }
 
 pub(crate) fn now() -> Now {
