@@ -1,9 +1,9 @@
 //! Models of open rounds, offered to local applications until the round closes.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use tokio::sync::watch;
 
 /// A model that an application may answer.
@@ -12,7 +12,7 @@ pub struct Offer {
     /// Number of the round.
     pub number: u64,
     /// The model, its hash checked against the owner's grant.
-    pub model: Arc<Vec<u8>>,
+    pub model: Bytes,
     /// When the round no longer takes an answer, by this device's own clock.
     pub until: Instant,
 }
@@ -62,9 +62,10 @@ impl Offers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     fn offer(number: u64, open_for: Duration) -> Offer {
-        Offer { number, model: Arc::new(vec![7]), until: Instant::now() + open_for }
+        Offer { number, model: Bytes::from_static(&[7]), until: Instant::now() + open_for }
     }
 
     const LONG: Duration = Duration::from_secs(60);

@@ -190,7 +190,7 @@ fn offer(service: &Service, aggregator: &Upstream, spec: &RoundSpec) -> Result<(
     }
     let task = &spec.signed_task.task;
     let open_for = Duration::from_secs(task.deadlines_s.advertise.into());
-    let model = Arc::new(answer.body);
+    let model = answer.body.into();
     let offer = Offer { number: spec.number, model, until: Instant::now() + open_for };
     service.offers.put(&task.name, offer);
     Ok(())

@@ -5,7 +5,8 @@
 //! first line, so neither a file nor a line can be moved to another device, task, round or receipt.
 
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use std::sync::Arc;
@@ -23,8 +24,11 @@ use crate::state::StateDir;
 const DIRECTORY: &str = "pending";
 const RECEIPTS: &str = "receipts.json";
 const PURPOSE: &str = "pending";
+const LINE_MAX: u64 = 4096;
 /// 2^26 coordinates of 8 bytes, and the line in front.
-const FILE_MAX: u64 = (8 << 26) + 4096;
+const FILE_MAX: u64 = (8 << 26) + LINE_MAX;
+/// Tasks with an update that waits: an application that invents names must not fill the disk.
+const WAITING_MAX: usize = 256;
 /// Receipts remembered, newest first to go last.
 const RECEIPTS_MAX: usize = 1000;
 
@@ -142,8 +146,16 @@ impl Pending {
     /// Stores an update, in place of an earlier one for the same task that still waits.
     ///
     /// # Errors
-    /// `file_write`.
+    /// `refused` if too many tasks have one; `file_write`.
     pub fn put(&mut self, submission: &Submission, now: Timestamp) -> Result<Receipt, Failure> {
+        let earlier = self.waiting(&submission.task)?;
+        if earlier.is_none() && self.list()?.len() >= WAITING_MAX {
+            return Err(Failure::new(
+                codes::REFUSED,
+                format!("task {}: updates of {WAITING_MAX} tasks wait already", submission.task),
+                "check the names of the tasks; sealsum-agent status lists what waits",
+            ));
+        }
         let waiting = Waiting {
             task: submission.task.clone(),
             receipt: new_receipt()?,
@@ -152,7 +164,7 @@ impl Pending {
             weight: submission.weight,
         };
         let sealed = self.seal(&waiting, &submission.vector)?;
-        if let Some(earlier) = self.waiting(&submission.task)? {
+        if let Some(earlier) = earlier {
             let reason = Reason {
                 code: "replaced".into(),
                 message: "a newer update for the same task came before a round".into(),
@@ -184,9 +196,7 @@ impl Pending {
         if !path.exists() {
             return Ok(None);
         }
-        let bytes = files::read_private(&path, FILE_MAX)?;
-        let (waiting, _) = split(&path, &bytes)?;
-        Ok(Some(waiting))
+        read_line(&path).map(Some)
     }
 
     /// All that wait, by task.
@@ -319,12 +329,19 @@ fn list(directory: &Path) -> Result<Vec<Waiting>, Failure> {
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        let path = entry.path();
-        let bytes = files::read_private(&path, FILE_MAX)?;
-        all.push(split(&path, &bytes)?.0);
+        all.push(read_line(&entry.path())?);
     }
     all.sort_by(|a: &Waiting, b| a.task.cmp(&b.task));
     Ok(all)
+}
+
+/// The first line alone: a status must not read a vector.
+fn read_line(path: &Path) -> Result<Waiting, Failure> {
+    let mut line = Vec::new();
+    File::open(path)
+        .and_then(|file| BufReader::new(file.take(LINE_MAX)).read_until(b'\n', &mut line))
+        .map_err(|_| damaged(path))?;
+    Ok(split(path, &line)?.0)
 }
 
 /// The first line, parsed, and what follows it.
@@ -483,6 +500,19 @@ mod tests {
         let receipt = fixture.open().receipt(&receipt).unwrap().clone();
         assert_eq!(receipt.state, Progress::Finished);
         assert_eq!(receipt.round.as_deref(), Some("round id"));
+    }
+
+    #[test]
+    fn invented_names_do_not_fill_the_disk() {
+        let fixture = Fixture::new();
+        let mut pending = fixture.open();
+        let named = |name: usize| Submission { task: format!("t{name}"), ..submission(&[1.0]) };
+        for name in 0..WAITING_MAX {
+            pending.put(&named(name), Timestamp::UNIX_EPOCH).unwrap();
+        }
+        let failure = pending.put(&named(WAITING_MAX), Timestamp::UNIX_EPOCH).unwrap_err();
+        assert_eq!(failure.code, codes::REFUSED);
+        pending.put(&named(7), Timestamp::UNIX_EPOCH).unwrap();
     }
 
     #[test]

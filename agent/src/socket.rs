@@ -122,7 +122,7 @@ async fn next(
         (ROUND_HEADER, offer.number.to_string()),
         ("Content-Type", "application/octet-stream".to_owned()),
     ];
-    Ok((headers, offer.model.as_ref().clone()).into_response())
+    Ok((headers, offer.model).into_response())
 }
 
 async fn status(

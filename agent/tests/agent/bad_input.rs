@@ -110,6 +110,8 @@ fn every_wrong_vector_has_its_code() {
     }
     device.run(&submit(TASK, &good, &[])).refused("usage", 4);
     device.run(&submit("UPPER", &good, &[])).refused("usage", 4);
+    let impatient = submit(TASK, &good, &["--weight", "2", "--wait", "--timeout", "1"]);
+    device.run(&impatient).refused("deadline", 3);
     device.run(&submit("below-floor", &good, &["--weight", "2"])).refused("policy_floor", 1);
     device.run(&submit("stranger", &good, &["--weight", "2"])).refused("policy_floor", 1);
 

@@ -40,6 +40,10 @@ fn a_device_enrols_runs_renews_and_leaves() {
     assert_eq!(data["pending"].as_array().unwrap().len(), 0);
     assert_eq!(data["privacy"].as_array().unwrap().len(), 0);
 
+    let limits = fs::read_to_string(format!("/proc/{}/limits", agent.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "no core dump: {core}");
+
     device.run(&["run"]).refused("already_running", 4);
     world.enrol(&device).refused("already_running", 4);
 
@@ -59,6 +63,21 @@ fn a_device_enrols_runs_renews_and_leaves() {
     device.run(&["leave"]).data();
     device.run(&["status"]).refused("not_enrolled", 6);
     device.run(&["identity"]).refused("not_enrolled", 6);
+}
+
+#[test]
+fn a_server_of_another_role_is_no_aggregator() {
+    let world = World::new();
+    let device = world.enrolled("device");
+    let path = device.dir.join("agent.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    assert!(config.contains(NOBODY));
+    // The authority has a good certificate of the same fleet, for another role.
+    fs::write(&path, config.replace(NOBODY, &world.url)).unwrap();
+    let _agent = device.start();
+    let status = device.await_status(Duration::from_secs(20), |answer| answer.exit != 0);
+    let error = status.refused("tls", 2);
+    assert!(error["message"].as_str().unwrap().contains("it is authority"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sealsum_test_support::Process;
 use serde_json::Value;
 
 use crate::local_socket::{exchange, request};
-use crate::world::{Answer, Device, World};
+use crate::world::{Answer, Device, STOP_LIMIT, World};
 
 const COHORT: usize = 4;
 /// Longest wait for anything in a round; five times what was measured on two busy cores.
@@ -143,13 +143,25 @@ impl Settings {
 fn a_round_gives_the_exact_sum_and_every_device_says_that_it_contributed() {
     let fleet = Fleet::new();
     fleet.publish("exact", &Settings::EXACT);
+    let values = |number: usize| [number as f64 + 0.5, -(number as f64), 2.0_f64.powi(-16)];
     let mut receipts = Vec::new();
-    for number in 0..COHORT {
-        let i = number as f64;
-        let queued = fleet.submit(number, "exact", &[i + 0.5, -i, 2.0_f64.powi(-16)]);
+    for number in 1..COHORT {
+        let queued = fleet.submit(number, "exact", &values(number));
         receipts.push(queued.data()["receipt"].as_str().unwrap().to_owned());
     }
-    let round = fleet.start("exact");
+    let file = fleet.path("exact-0.f64");
+    fs::write(&file, le(&values(0))).unwrap();
+    let round = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            fleet.devices[0].run(&["submit", "--task", "exact", &file, "--wait", "--timeout", "60"])
+        });
+        let round = fleet.start("exact");
+        let waited = waiting.join().unwrap();
+        assert_eq!(waited.data()["state"], "finished");
+        assert_eq!(waited.data()["round"], round);
+        receipts.insert(0, waited.data()["receipt"].as_str().unwrap().to_owned());
+        round
+    });
     assert_eq!(fleet.result(&round), [8.0, -6.0, 4.0 * 2.0_f64.powi(-16)]);
     for (number, receipt) in receipts.iter().enumerate() {
         let last = fleet.last_round(number, |last| last["round"] == round.as_str());
@@ -170,7 +182,7 @@ fn a_round_gives_the_exact_sum_and_every_device_says_that_it_contributed() {
 
 #[test]
 fn a_model_is_offered_its_answer_summed_with_noise_and_charged_once() {
-    let fleet = Fleet::new();
+    let mut fleet = Fleet::new();
     let settings = Settings { noise: Some(4.0), model: "granted", scale: 256, ..Settings::EXACT };
     fleet.publish("penguins", &settings);
     let (model, grant) = (fleet.path("model"), fleet.path("grant"));
@@ -233,6 +245,13 @@ fn a_model_is_offered_its_answer_summed_with_noise_and_charged_once() {
         let charged = rounds.data()["rounds"][0]["epsilon"].as_f64().unwrap();
         assert!((charged - spent).abs() < 1e-9);
     }
+    // What was spent stays spent, whatever happens to the process.
+    let spent = fleet.devices[0].run(&["budget"]);
+    fleet.agents[0].kill();
+    fleet.agents[0] = fleet.devices[0].start();
+    assert_eq!(fleet.devices[0].run(&["budget"]).data(), spent.data());
+    let status = fleet.devices[0].run(&["status"]);
+    assert_eq!(status.json["data"]["privacy"][0]["epsilon"], spent.data()["epsilon"]);
 }
 
 #[test]
@@ -247,9 +266,13 @@ fn an_agent_killed_in_a_round_stays_out_of_it_and_says_why() {
         device.await_status(PATIENCE, |answer| answer.json["data"]["round"] == round.as_str());
     }
     fleet.agents[0].kill();
-    fleet.agents[0] = fleet.devices[0].start();
-    let last = fleet.last_round(0, |last| last["round"] == round.as_str());
-    assert_eq!((&last["outcome"], &last["code"]), (&"dropped".into(), &"restarted".into()));
+    let ended = fleet.agents[1].terminate(STOP_LIMIT);
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "SIGTERM works within a round");
+    for number in [0, 1] {
+        fleet.agents[number] = fleet.devices[number].start();
+        let last = fleet.last_round(number, |last| last["round"] == round.as_str());
+        assert_eq!((&last["outcome"], &last["code"]), (&"dropped".into(), &"restarted".into()));
+    }
     // The fourth completes the roster; the first, though back and with its update, says nothing.
     fleet.submit(COHORT - 1, "cut", &[1.0; 3]).data();
     let record = fleet.await_round(&round, "end", |record| record["state"] != "running");
@@ -261,7 +284,7 @@ fn an_agent_killed_in_a_round_stays_out_of_it_and_says_why() {
     // What did not leave the device waits for the next round.
     let status = fleet.devices[0].run(&["status"]);
     assert_eq!(status.json["data"]["pending"][0]["task"], "cut");
-    let other = fleet.last_round(1, |last| last["round"] == round.as_str());
+    let other = fleet.last_round(2, |last| last["round"] == round.as_str());
     assert_ne!(other["outcome"], "contributed");
 }
 
