@@ -16,9 +16,9 @@ use crate::service::Service;
 /// The reasons why this device is not fit for rounds.
 pub fn readiness(service: &Arc<Service>) -> Readiness {
     let service = service.clone();
-    Arc::new(move || match service.status(clock::now()) {
-        Ok(status) => status.problems.into_iter().map(|problem| problem.message).collect(),
-        Err(failure) => vec![failure.message],
+    Arc::new(move || {
+        let problems = service.status(clock::now()).problems;
+        problems.into_iter().map(|problem| problem.message).collect()
     })
 }
 
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Present {
 impl Collector for Present {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let left = self.0.device().certificate.not_after.duration_since(clock::now()).as_secs();
-        let waiting = self.0.pending().list().map_or(0, |all| all.len() as i64);
+        let waiting = self.0.pending().list().len() as i64;
         let gauges = [
             ("sealsum_certificate_expiry_seconds", "Seconds until the certificate ends", left),
             ("sealsum_pending_updates", "Updates that wait for a round", waiting),

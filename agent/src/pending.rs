@@ -149,7 +149,7 @@ impl Pending {
     /// `refused` if too many tasks have one; `file_write`.
     pub fn put(&mut self, submission: &Submission, now: Timestamp) -> Result<Receipt, Failure> {
         let earlier = self.waiting(&submission.task)?;
-        if earlier.is_none() && self.list()?.len() >= WAITING_MAX {
+        if earlier.is_none() && tasks_in(&self.directory).len() >= WAITING_MAX {
             return Err(Failure::new(
                 codes::REFUSED,
                 format!("task {}: updates of {WAITING_MAX} tasks wait already", submission.task),
@@ -199,12 +199,24 @@ impl Pending {
         read_line(&path).map(Some)
     }
 
-    /// All that wait, by task.
+    /// All that wait and whose line can be read, by task.
+    pub fn list(&self) -> Vec<Waiting> {
+        let tasks = tasks_in(&self.directory);
+        tasks.iter().filter_map(|task| self.waiting(task).ok().flatten()).collect()
+    }
+
+    /// Drops what cannot be read: sealed under keys that a new enrolment replaced, or damaged.
     ///
     /// # Errors
-    /// As [`Pending::waiting`].
-    pub fn list(&self) -> Result<Vec<Waiting>, Failure> {
-        list(&self.directory)
+    /// `file_write`.
+    pub fn drop_unreadable(&mut self) -> Result<(), Failure> {
+        for task in tasks_in(&self.directory) {
+            if let Err(failure) = self.load(&task) {
+                tracing::warn!(task, "a waiting update is dropped: {}", failure.message);
+                self.discard(&task, Reason::from(&failure))?;
+            }
+        }
+        Ok(())
     }
 
     /// The coordinates of the update that waits for `task`.
@@ -309,30 +321,25 @@ impl Pending {
     }
 }
 
-/// Where the update that waits for `task` is.
-pub fn path_of(state: &StateDir, task: &str) -> PathBuf {
-    state.file(DIRECTORY).join(task)
-}
-
-/// All updates that wait, without a key: what may be known of them.
+/// Removes every update, and what a write that was cut left behind.
 ///
 /// # Errors
-/// As [`Pending::waiting`].
-pub fn read_list(state: &StateDir) -> Result<Vec<Waiting>, Failure> {
-    list(&state.file(DIRECTORY))
+/// `file_write`.
+pub fn remove_all(state: &StateDir) -> Result<(), Failure> {
+    let directory = state.file(DIRECTORY);
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        files::remove(&entry.path())?;
+    }
+    Ok(())
 }
 
-fn list(directory: &Path) -> Result<Vec<Waiting>, Failure> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        // Temporary files of a write that was cut begin with a dot.
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        all.push(read_line(&entry.path())?);
-    }
-    all.sort_by(|a: &Waiting, b| a.task.cmp(&b.task));
-    Ok(all)
+/// The tasks that have a file. Temporary files of a write that was cut begin with a dot.
+fn tasks_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut tasks: Vec<String> = names.filter(|name| crate::tasks::is_name(name)).collect();
+    tasks.sort();
+    tasks
 }
 
 /// The first line alone: a status must not read a vector.
@@ -503,6 +510,24 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_is_dropped_and_the_rest_stays() {
+        let fixture = Fixture::new();
+        let mut pending = fixture.open();
+        let named = |name: &str| Submission { task: name.into(), ..submission(&[1.0]) };
+        let lost = pending.put(&named("damaged"), Timestamp::UNIX_EPOCH).unwrap().receipt;
+        pending.put(&named("good"), Timestamp::UNIX_EPOCH).unwrap();
+        let path = pending.path("damaged");
+        let bytes = fs::read(&path).unwrap();
+        files::write_private(&path, &bytes[..bytes.len() - 1]).unwrap();
+        pending.put(&named("shapeless"), Timestamp::UNIX_EPOCH).unwrap();
+        files::write_private(&pending.path("shapeless"), b"no line").unwrap();
+        pending.drop_unreadable().unwrap();
+        assert_eq!(pending.list().len(), 1);
+        assert_eq!(pending.list()[0].task, "good");
+        assert_eq!(pending.receipt(&lost).unwrap().state, Progress::Finished);
+    }
+
+    #[test]
     fn invented_names_do_not_fill_the_disk() {
         let fixture = Fixture::new();
         let mut pending = fixture.open();
@@ -521,7 +546,7 @@ mod tests {
         let mut pending = fixture.open();
         let old = pending.put(&submission(&[1.0]), Timestamp::UNIX_EPOCH).unwrap().receipt;
         let new = pending.put(&submission(&[2.0]), Timestamp::UNIX_EPOCH).unwrap().receipt;
-        assert_eq!(pending.list().unwrap().len(), 1);
+        assert_eq!(pending.list().len(), 1);
         assert_eq!(*pending.load("penguins").unwrap().unwrap().1, [2.0]);
         let receipt = pending.receipt(&old).unwrap();
         assert_eq!(receipt.state, Progress::Finished);

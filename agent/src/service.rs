@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
 use sealsum_attest_tpm::Tpm;
+use sealsum_daemon::Failure;
 use sealsum_daemon::shutdown::Shutdown;
-use sealsum_daemon::{Failure, files};
 
 use crate::access::Access;
 use crate::authority;
@@ -19,7 +19,7 @@ use crate::membership::StatusLists;
 use crate::offers::Offers;
 use crate::participate::Candidates;
 use crate::pending::{self, Pending};
-use crate::rounds::{Reason, Rounds};
+use crate::rounds::Rounds;
 use crate::state::StateDir;
 use crate::status::{
     CertificateStatus, LastRound, PendingStatus, Problem, ServerStatus, State, Status, TpmStatus,
@@ -68,7 +68,7 @@ impl Service {
         let mut rounds = Rounds::read(&state)?;
         rounds.recover(clock::now())?;
         let mut pending = Pending::open(&state, device.vault.clone())?;
-        drop_unreadable(&mut pending)?;
+        pending.drop_unreadable()?;
         let ledger = Ledger::open(&state, &config.policy)?;
         let status_lists = StatusLists::open(&state, &device.ca)?;
         let health = Health::default();
@@ -137,16 +137,13 @@ impl Service {
     }
 
     /// What `status` shows. Waits for nobody.
-    ///
-    /// # Errors
-    /// `file_format` if a waiting update's file is damaged.
-    pub fn status(&self, now: Timestamp) -> Result<Status, Failure> {
+    pub fn status(&self, now: Timestamp) -> Status {
         let facts = self.health.facts();
         let device = self.device();
         let (state, problems) = judge(&facts, &device, now);
         let rounds = self.rounds();
-        let waiting = self.pending().list()?;
-        Ok(Status {
+        let waiting = self.pending().list();
+        Status {
             device: Some(device.stored.device.to_string()),
             fleet: Some(device.stored.fleet.to_string()),
             state,
@@ -175,7 +172,7 @@ impl Service {
                 .collect(),
             last_round: rounds.history().last().map(LastRound::from),
             privacy: self.ledger().spent(now),
-        })
+        }
     }
 }
 
@@ -223,29 +220,11 @@ fn refuse_expired(device: &Device, now: Timestamp) -> Result<(), Failure> {
     Err(expired(ended))
 }
 
-/// Updates sealed under keys that a new enrolment replaced are of no use any more.
-fn drop_unreadable(pending: &mut Pending) -> Result<(), Failure> {
-    for waiting in pending.list()? {
-        if pending.load(&waiting.task).is_err() {
-            tracing::warn!(task = waiting.task, "a waiting update cannot be read; dropped");
-            let reason = Reason {
-                code: "unreadable".into(),
-                message: "the update was sealed under keys that are gone".into(),
-            };
-            pending.discard(&waiting.task, reason)?;
-        }
-    }
-    Ok(())
-}
-
 /// Removes keys, certificate and waiting updates.
 ///
 /// # Errors
 /// `file_write`.
 pub fn leave(state: &StateDir) -> Result<(), Failure> {
     Stored::remove(state)?;
-    for waiting in pending::read_list(state)? {
-        files::remove(&pending::path_of(state, &waiting.task))?;
-    }
-    Ok(())
+    pending::remove_all(state)
 }
