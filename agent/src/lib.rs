@@ -1,4 +1,19 @@
-//! The daemon on each device.
+//! The daemon on each device: the only place there with a clock, threads, sockets and files.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`config`], [`state`] | `agent.toml`; the state directory |
+//! | [`enrol`], [`authority`], [`device`] | keys in the TPM, the exchange for a certificate, both after a restart |
+//! | [`run`], [`service`], [`monitor`], [`health`] | the process, what it shares, what it watches |
+//! | [`socket`], [`access`], [`submission`], [`intake`], [`pending`], [`offers`] | local applications: who may, what comes in, where it waits |
+//! | [`participate`], [`play`], [`courier`], [`membership`] | rounds: which ones, step by step, over the wire, with whom |
+//! | [`rounds`], [`ledger`], [`tasks`] | what must be remembered: marks and history, privacy spent, signed tasks |
+//! | [`upstream`] | HTTPS with the TPM's key, time-outs, trying again |
+//! | [`commands`], [`status`], [`metrics`] | what people and scripts see |
+//!
+//! Order in a round: the mark is on disk before the device enters, the charge before the first
+//! masked byte leaves, and the update is deleted between the two. Secrets of a round are in memory
+//! only; a device that restarts is out of it.
 
 pub mod access;
 pub mod authority;

@@ -133,3 +133,6 @@ fn timestamp(unix_s: u64) -> Result<Timestamp, MembershipError> {
         .and_then(|seconds| Timestamp::from_second(seconds).ok())
         .ok_or(MembershipError::Certificate("the clock shows no time".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
