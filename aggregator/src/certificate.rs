@@ -96,7 +96,7 @@ fn verify(config: &Config, pem: &str) -> Result<Identity, Failure> {
         use sealsum_attest::certificate::CertificateError::Expired;
         let code = if error == Expired { codes::CERTIFICATE_EXPIRED } else { codes::WRONG_CA };
         let message = format!("certificate of this aggregator: {error}");
-        Failure::new(code, message, "sealsum-aggregator init, into another directory")
+        Failure::new(code, message, "sealsum-aggregator init, with a new token")
     })?;
     let named = identity.aggregator().is_ok_and(|name| *name == config.name);
     if !named {

@@ -109,12 +109,12 @@ impl Config {
         Ok(loaded)
     }
 
-    /// What `init` writes: everything in the directory of the file itself.
-    pub fn beside_itself(authority: Authority) -> Self {
+    /// What `init` writes.
+    pub fn new(authority: Authority, state_dir: PathBuf) -> Self {
         Self {
             name: default_name(),
             listen: default_listen(),
-            state_dir: PathBuf::from("."),
+            state_dir,
             socket: None,
             dns_names: default_dns_names(),
             addresses: default_addresses(),
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn what_init_writes_is_read_back() {
         let authority = Authority { url: "https://a:8441".into(), ca: "ca.pem".into() };
-        let written = toml::to_string(&Config::beside_itself(authority)).unwrap();
+        let written = toml::to_string(&Config::new(authority, ".".into())).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("aggregator.toml");
         std::fs::write(&path, written).unwrap();

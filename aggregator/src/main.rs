@@ -219,7 +219,8 @@ fn main() -> ExitCode {
                 dns_names: dns_name,
                 addresses: address,
             };
-            cli::finish(format, commands::init::init(&config, request))
+            let dir = cli.common.dir.as_deref();
+            cli::finish(format, commands::init::init(&config, dir, &request))
         }
         Command::Run { ready_file } => {
             cli::finish(format, sealsum_aggregator::service::run(&config, ready_file.as_deref()))

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sealsum_attest::certificate::FleetCa;
 use sealsum_attest::ids::{Fleet, Name};
 use sealsum_daemon::cli::Shown;
-use sealsum_daemon::{Failure, codes, files};
+use sealsum_daemon::{Failure, codes, config as daemon_config, files};
 use serde::Serialize;
 
 use crate::authority::AuthorityClient;
@@ -48,36 +48,60 @@ pub struct Initialised {
     pub renew_at: Timestamp,
 }
 
-/// Gets a certificate for the token and writes the configuration.
+/// Gets a certificate for the token and writes the configuration. With `dir`, everything goes
+/// inside it; otherwise the configuration goes to `path` and the state to its packaged place.
+///
+/// A directory without a good certificate (the authority refused, or the last one is over) is
+/// initialised again; its configuration, tasks and rounds stay.
 ///
 /// # Errors
-/// `file_exists` where an aggregator is configured already; when the authority cannot be reached
+/// `file_exists` where there is a good certificate already; when the authority cannot be reached
 /// or refuses; when a file cannot be written.
-pub fn init(path: &Path, request: Request) -> Result<Shown<Initialised>, Failure> {
+pub fn init(
+    path: &Path,
+    dir: Option<&Path>,
+    request: &Request,
+) -> Result<Shown<Initialised>, Failure> {
+    let token = files::read_secret(&request.token_source)?;
     if path.exists() {
+        check_existing(path, request)?;
+    } else {
+        configure(path, dir, request)?;
+    }
+    enrol(path, &token)
+}
+
+fn check_existing(path: &Path, request: &Request) -> Result<(), Failure> {
+    let config = Config::load(path)?;
+    if certificate::open(&config).is_ok() {
         return Err(Failure::new(
             codes::FILE_EXISTS,
-            format!("{}: is there already", path.display()),
+            format!("{}: this aggregator has a good certificate", path.display()),
             "sealsum-aggregator run, or another --dir",
         ));
     }
-    let dir = path.parent().unwrap_or(Path::new(""));
-    files::create_private_dir(dir)?;
+    if config.authority.url != request.authority {
+        let why = format!("is {}, not {}", config.authority.url, request.authority);
+        let hint = "change it there, or another --dir";
+        return Err(daemon_config::invalid(path, "authority.url", &why, hint));
+    }
+    Ok(())
+}
+
+fn configure(path: &Path, dir: Option<&Path>, request: &Request) -> Result<(), Failure> {
     let ca = files::read_text(&request.authority_ca, CA_LIMIT)?;
     FleetCa::from_pem(&ca).map_err(|error| {
         let message = format!("{}: {error}", request.authority_ca.display());
         Failure::new(codes::FILE_FORMAT, message, "the ca.pem of the authority")
     })?;
-    let config = configuration(&request);
-    let token = files::read_secret(&request.token_source)?;
-    files::write_public(&dir.join(CA_FILE), ca.as_bytes())?;
-    write_config(path, &config)?;
-    let enrolled = enrol(path, &token);
-    if enrolled.is_err() {
-        // Without a certificate there is nothing to run; the next attempt starts afresh.
-        files::remove(path)?;
-    }
-    enrolled
+    let config = configuration(request, dir);
+    let text = toml::to_string(&config)
+        .map_err(|error| Failure::bug(format!("configuration: cannot be written: {error}")))?;
+    let beside = path.parent().unwrap_or(Path::new(""));
+    files::create_private_dir(beside)?;
+    files::create_private_dir(&beside.join(&config.state_dir))?;
+    files::write_public(&beside.join(CA_FILE), ca.as_bytes())?;
+    files::create(path, text.as_bytes(), files::PUBLIC)
 }
 
 fn enrol(path: &Path, token: &str) -> Result<Shown<Initialised>, Failure> {
@@ -99,9 +123,10 @@ fn enrol(path: &Path, token: &str) -> Result<Shown<Initialised>, Failure> {
     Ok(Shown::new(answer, text))
 }
 
-fn configuration(request: &Request) -> Config {
+fn configuration(request: &Request, dir: Option<&Path>) -> Config {
     let authority = Authority { url: request.authority.clone(), ca: PathBuf::from(CA_FILE) };
-    let mut config = Config::beside_itself(authority);
+    let state_dir = if dir.is_some() { "." } else { PACKAGED_STATE };
+    let mut config = Config::new(authority, PathBuf::from(state_dir));
     config.name = request.name.clone().unwrap_or_else(default_name);
     config.listen = request.listen.unwrap_or(config.listen);
     config.health.listen = request.health.unwrap_or(config.health.listen);
@@ -114,12 +139,8 @@ fn configuration(request: &Request) -> Config {
     config
 }
 
-fn write_config(path: &Path, config: &Config) -> Result<(), Failure> {
-    let text = toml::to_string(config)
-        .map_err(|error| Failure::bug(format!("configuration: cannot be written: {error}")))?;
-    files::create(path, text.as_bytes(), files::PUBLIC)
-}
-
+/// State of a packaged installation.
+const PACKAGED_STATE: &str = "/var/lib/sealsum-aggregator";
 const CA_FILE: &str = "ca.pem";
 /// Longest CA file, in bytes.
 const CA_LIMIT: u64 = 64 * 1024;

@@ -1,6 +1,6 @@
 //! One running round: the protocol's machine, obeyed output by output.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +9,6 @@ use axum::body::Bytes;
 use jiff::Timestamp;
 use sealsum_daemon::{Failure, files, time};
 use sealsum_protocol::codec::Message;
-use sealsum_protocol::dp::accountant::Charge;
 use sealsum_protocol::error::AbortCode;
 use sealsum_protocol::ids::{DeviceId, Hash, RoundId};
 use sealsum_protocol::messages::{Announcement, MaskedInput};
@@ -18,15 +17,16 @@ use sealsum_protocol::task::RoundSpec;
 use sealsum_protocol::time::Now;
 use tokio::sync::watch;
 
+use super::state::Core;
 use super::{Parts, ending, opening, report, unmasking};
 use crate::admin::ProgressBody;
+use crate::codes;
 use crate::devices::Newest;
 use crate::membership::Members;
 use crate::record::{ResultRecord, RoundRecord, State, StepName};
 use crate::refused::Refused;
 use crate::store::{Fact, NewRound};
 use crate::uploads::Uploads;
-use crate::{codes, privacy};
 
 /// A round, from its opening until the next of its task.
 pub(super) struct Live {
@@ -37,37 +37,10 @@ pub(super) struct Live {
     begun: Instant,
     running: AtomicBool,
     core: Mutex<Core>,
-    /// Counts whatever a device or an operator may wait for.
+    /// Counts whatever an operator may wait for.
     news: watch::Sender<u64>,
-}
-
-/// What changes, under one lock.
-struct Core {
-    machine: Round,
-    /// As it began; after the end, as it ended.
-    record: RoundRecord,
-    wake_ms: u64,
-    /// Who completed which step.
-    accepted: HashMap<StepName, HashSet<DeviceId>>,
-    /// U2, once it is fixed.
-    shared: HashSet<DeviceId>,
-    /// Since when each device of the round has had no connection.
-    away: HashMap<DeviceId, Instant>,
-    /// Those of them that the machine was told of.
-    gone: HashSet<DeviceId>,
-    traffic: HashMap<DeviceId, Traffic>,
-    /// Chunks unmasked, of all.
-    chunks: Option<(u64, u64)>,
-    result: Option<ResultRecord>,
-    /// Why this program, and not the protocol, ended the round.
-    cause: Option<Failure>,
-}
-
-/// Bytes of bodies.
-#[derive(Clone, Copy, Default)]
-struct Traffic {
-    up: u64,
-    down: u64,
+    /// Counts what devices wait for: few things, so that a large cohort is seldom woken.
+    stages: watch::Sender<u64>,
 }
 
 /// How long a device may be without a connection before steps stop waiting for it.
@@ -122,6 +95,7 @@ impl Live {
             running: AtomicBool::new(true),
             core: Mutex::new(Core::new(machine, record)),
             news: watch::Sender::new(1),
+            stages: watch::Sender::new(0),
         };
         Ok(live)
     }
@@ -144,6 +118,10 @@ impl Live {
 
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
+    }
+
+    pub(super) fn stages(&self) -> watch::Receiver<u64> {
+        self.stages.subscribe()
     }
 
     /// The record as it is at this moment.
@@ -395,7 +373,7 @@ impl Live {
     fn persist(self: &Arc<Self>, core: &mut Core, record: &Record) {
         let (fact, bytes) = report::fact(record);
         if fact == Fact::Roster {
-            self.note_cohort(core);
+            core.note_cohort(&self.parts);
         }
         let now = core.record();
         if let Err(error) = self.parts.store.fix_fact(fact, &bytes, &now) {
@@ -413,43 +391,7 @@ impl Live {
         if stage == Stage::Sharers {
             core.shared = core.machine.report().shared.into_iter().collect();
         }
-    }
-
-    /// Writes what follows from the roster into the record.
-    fn note_cohort(&self, core: &mut Core) {
-        let Some(cohort) = core.machine.cohort() else { return };
-        let noise = match privacy::Noise::of(&cohort.task, &cohort.parameters) {
-            Ok(noise) => noise,
-            Err(error) => {
-                tracing::error!(round = %self.id, error, "the noise of this cohort is unknown");
-                None
-            }
-        };
-        core.record.parameters.set_cohort(&cohort.parameters);
-        if let Some(noise) = noise {
-            core.record.parameters.noise_variance = Some(noise.variance.to_string());
-            core.record.privacy = noise.record(self.charged_before());
-        }
-    }
-
-    /// What earlier rounds of the task cost a device that was in each: all in which vectors were
-    /// asked for, with or without a result.
-    fn charged_before(&self) -> Charge {
-        let stored = match self.parts.store.rounds(Some(&self.spec.signed_task.task.name)) {
-            Ok(stored) => stored,
-            Err(error) => {
-                tracing::error!(%error, "earlier rounds are not counted");
-                Vec::new()
-            }
-        };
-        let spent = stored
-            .into_iter()
-            .filter(|round| round.task == self.task() && round.record.round != self.id)
-            .filter(|round| !round.record.devices.shared.is_empty());
-        spent.fold(Charge::default(), |sum, round| {
-            let charge = privacy::recorded_charge(&round.record.privacy);
-            Charge { xi: sum.xi.saturating_add(charge.xi), rho: sum.rho.saturating_add(charge.rho) }
-        })
+        self.stages.send_modify(|count| *count += 1);
     }
 
     fn end(&self, core: &mut Core, abort: Option<crate::record::AbortRecord>) {
@@ -472,6 +414,7 @@ impl Live {
         self.parts.metrics.round_ended(&outcome);
         core.record = record;
         self.running.store(false, Ordering::Release);
+        self.stages.send_modify(|count| *count += 1);
         if let Err(error) = self.uploads.discard() {
             tracing::error!(round = %self.id, %error, "masked vectors could not be deleted");
         }
@@ -508,67 +451,6 @@ impl Live {
     /// A panic while the lock was held is a bug; the round may still be shown and ended.
     fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Core {
-    fn new(machine: Round, record: RoundRecord) -> Self {
-        Self {
-            machine,
-            record,
-            wake_ms: 0,
-            accepted: HashMap::new(),
-            shared: HashSet::new(),
-            away: HashMap::new(),
-            gone: HashSet::new(),
-            traffic: HashMap::new(),
-            chunks: None,
-            result: None,
-            cause: None,
-        }
-    }
-
-    /// The record with what the machine knows now; after the end, as it ended.
-    fn record(&self) -> RoundRecord {
-        let mut record = self.record.clone();
-        if record.state == State::Running {
-            report::fill(&mut record, self.machine.report());
-            self.add_so_far(&mut record);
-            record.bytes_up_max = self.most(|traffic| traffic.up);
-            record.bytes_down_max = self.most(|traffic| traffic.down);
-        }
-        record
-    }
-
-    /// The set that the step in progress will fix, as far as it has come.
-    fn add_so_far(&self, record: &mut RoundRecord) {
-        let so_far = |step: StepName| {
-            let mut devices: Vec<DeviceId> =
-                self.accepted.get(&step).into_iter().flatten().copied().collect();
-            devices.sort_unstable();
-            devices
-        };
-        match record.step {
-            Some(step @ StepName::Advertise) => record.devices.roster = so_far(step),
-            Some(step @ StepName::Share) => record.devices.shared = so_far(step),
-            Some(step @ StepName::Mask) => record.devices.contributors = so_far(step),
-            Some(StepName::Check | StepName::Unmask) | None => {}
-        }
-    }
-
-    fn most(&self, of: fn(&Traffic) -> u64) -> u64 {
-        self.traffic.values().map(of).max().unwrap_or(0)
-    }
-
-    /// Everybody who entered.
-    fn members(&self) -> impl Iterator<Item = DeviceId> + use<> {
-        let entered = self.accepted.get(&StepName::Advertise);
-        entered.cloned().unwrap_or_default().into_iter()
-    }
-
-    /// Whether a device may send its vector now.
-    fn vector_is_due(&self, device: DeviceId) -> Result<(), Failure> {
-        report::vector_is_due(self.machine.step(), self.shared.contains(&device), device)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rounds: opened one at a time for each task, driven by [`sealsum_protocol::server`].
 //!
-//! A running round is a [`Live`]: the protocol's state machine behind a lock, what it has said so
-//! far, and the vectors that came in. The machine says what to persist before what to send, and is
+//! A running round is the protocol's state machine behind a lock, what it has said so far, and the
+//! vectors that came in. The machine says what to persist before what to send, and is
 //! obeyed in that order. A round does not survive a restart of this program: its shares and
 //! signatures are in memory only.
 
@@ -9,6 +9,7 @@ mod ending;
 mod live;
 mod opening;
 mod report;
+mod state;
 mod unmasking;
 
 use std::collections::HashMap;
@@ -251,12 +252,12 @@ impl Rounds {
         wait: Duration,
     ) -> Result<Option<Bytes>, Refused> {
         let live = self.find(round).await?;
-        let mut news = live.news();
+        let mut stages = live.stages();
         let until = Instant::now() + wait;
         loop {
             let asked = Arc::clone(&live);
             let said = blocking(move || asked.said_to(device, stage)).await?;
-            if said.is_some() || !self.changed(&mut news, until).await {
+            if said.is_some() || !self.changed(&mut stages, until).await {
                 return Ok(said);
             }
         }

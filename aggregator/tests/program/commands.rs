@@ -104,6 +104,25 @@ fn init_needs_the_right_token_ca_and_authority() {
         &token,
     ]);
     assert_eq!((again.exit, again.code().as_str()), (4, "file_exists"));
+
+    // What lost its certificate is initialised again, and keeps its configuration.
+    std::fs::remove_file(aggregator.path("agg/tls.pem")).unwrap();
+    let before = std::fs::read(aggregator.path("agg/aggregator.toml")).unwrap();
+    let init_again = |url: &str| {
+        let ran = aggregator.cli(&[
+            "init",
+            "--authority",
+            url,
+            "--authority-ca",
+            &ca,
+            "--token-file",
+            &token,
+        ]);
+        (ran.exit, ran.code())
+    };
+    assert_eq!(init_again("https://127.0.0.1:1"), (4, "config_invalid".to_owned()));
+    assert_eq!(init_again(&url), (0, String::new()));
+    assert_eq!(std::fs::read(aggregator.path("agg/aggregator.toml")).unwrap(), before);
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub(crate) struct Device {
     rng: ChaCha20Rng,
     marks: Marks,
     once: Once<Counter>,
+    pub(crate) weight: Option<f64>,
     pub(crate) connection: Connection,
 }
 
@@ -69,6 +70,7 @@ impl Device {
             rng,
             marks: Marks::default(),
             once: Once::new(Counter(0), 0),
+            weight: None,
             connection,
         }
     }
@@ -171,7 +173,7 @@ impl Device {
 
     /// Masks and uploads.
     pub(crate) fn upload(&mut self, round: RoundId, masking: Masking, update: &[f64]) -> Checking {
-        let quantized = masking.prepare(update, None, &mut self.rng).unwrap();
+        let quantized = masking.prepare(update, self.weight, &mut self.rng).unwrap();
         let mut uploading = masking.mask(quantized, &mut self.once, now()).unwrap();
         for index in 0..uploading.chunks() {
             let chunk = uploading.chunk(index);

@@ -260,6 +260,25 @@ fn with_noise_the_price_is_in_the_record() {
 }
 
 #[test]
+fn weights_multiply_the_vectors_and_are_summed_beside_them() {
+    let aggregator = Aggregator::start();
+    assert_eq!(aggregator.register(&exact_task("weights = { max = 8 }")).exit, 0);
+    let round = aggregator.open_round("exact");
+    let mut devices = aggregator.devices(6);
+    let weights = [1.0, 2.0, 4.0, 8.0, 1.0, 2.0];
+    in_parallel(&mut devices, |index, device| {
+        device.weight = Some(weights[index]);
+        device.take_part(&[1.0, -2.0, 0.0, index as f64])
+    });
+    assert_eq!(aggregator.wait(&round).exit, 0);
+    let last: f64 = weights.iter().enumerate().map(|(index, weight)| index as f64 * weight).sum();
+    assert_eq!(aggregator.result(&round), [18.0, -36.0, 0.0, last]);
+    let result = &aggregator.show(&round)["result"];
+    assert_eq!(result["weight_sum"], 18.0);
+    assert_eq!(result["coordinates"], 4);
+}
+
+#[test]
 fn masked_vectors_are_kept_where_the_operator_says_so() {
     let mut aggregator = Aggregator::new();
     aggregator.launch(&[("SEALSUM_AGGREGATOR_STORAGE__KEEP_MASKED", "round")]);
