@@ -42,6 +42,9 @@ pub enum UploadError {
     /// The chunks are not those that the device signed.
     #[error("the chunks do not hash to the root that was signed")]
     Root,
+    /// The round has ended.
+    #[error("the round is over")]
+    Over,
     /// No room.
     #[error("the disk is full")]
     DiskFull,
@@ -64,14 +67,15 @@ pub struct Uploads {
     dir: PathBuf,
     layout: Layout,
     keep: KeepMasked,
-    devices: Mutex<HashMap<DeviceId, Arc<Mutex<Upload>>>>,
+    /// None once the round has ended.
+    devices: Mutex<Option<HashMap<DeviceId, Arc<Mutex<Upload>>>>>,
 }
 
 /// The vector of one device.
 struct Upload {
-    file: File,
+    /// None once the vector is complete.
+    file: Option<File>,
     leaves: Vec<Option<Hash>>,
-    complete: bool,
 }
 
 impl Uploads {
@@ -82,7 +86,7 @@ impl Uploads {
     pub fn create(round_dir: &Path, layout: Layout, keep: KeepMasked) -> Result<Self, UploadError> {
         let dir = round_dir.join("masked");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Self { dir, layout, keep, devices: Mutex::default() })
+        Ok(Self { dir, layout, keep, devices: Mutex::new(Some(HashMap::new())) })
     }
 
     /// How the vectors are cut.
@@ -104,7 +108,8 @@ impl Uploads {
             Some(known) if known == leaf => Ok(()),
             Some(_) => Err(UploadError::Different(index)),
             None => {
-                upload.file.write_all_at(bytes, offset(&self.layout, index))?;
+                let file = upload.file.as_ref().ok_or(UploadError::Over)?;
+                file.write_all_at(bytes, offset(&self.layout, index))?;
                 upload.leaves[index] = Some(leaf);
                 Ok(())
             }
@@ -127,12 +132,12 @@ impl Uploads {
         if received != root {
             return Err(UploadError::Root);
         }
-        if !upload.complete {
-            upload.file.sync_all()?;
+        if let Some(file) = &upload.file {
+            file.sync_all()?;
             let path = self.path(device);
             fs::rename(part_of(&path), &path)?;
             sync_parent(&path)?;
-            upload.complete = true;
+            upload.file = None;
         }
         Ok(received)
     }
@@ -158,13 +163,12 @@ impl Uploads {
     /// # Errors
     /// When the files cannot be removed.
     pub fn discard(&self) -> Result<(), UploadError> {
-        let mut devices = lock(&self.devices);
+        let Some(uploads) = lock(&self.devices).take() else { return Ok(()) };
         if self.keep == KeepMasked::No {
-            devices.clear();
             return ignore_missing(fs::remove_dir_all(&self.dir));
         }
-        for (device, upload) in devices.drain() {
-            if !lock(&upload).complete {
+        for (device, upload) in uploads {
+            if lock(&upload).file.is_some() {
                 ignore_missing(fs::remove_file(part_of(&self.path(device))))?;
             }
         }
@@ -177,6 +181,7 @@ impl Uploads {
 
     fn upload(&self, device: DeviceId) -> Result<Arc<Mutex<Upload>>, UploadError> {
         let mut devices = lock(&self.devices);
+        let devices = devices.as_mut().ok_or(UploadError::Over)?;
         if let Some(upload) = devices.get(&device) {
             return Ok(Arc::clone(upload));
         }
@@ -187,7 +192,7 @@ impl Uploads {
             .mode(0o600)
             .open(part_of(&self.path(device)))?;
         let leaves = vec![None; self.layout.chunks()];
-        let upload = Arc::new(Mutex::new(Upload { file, leaves, complete: false }));
+        let upload = Arc::new(Mutex::new(Upload { file: Some(file), leaves }));
         devices.insert(device, Arc::clone(&upload));
         Ok(upload)
     }
@@ -275,6 +280,7 @@ mod tests {
         uploads.complete(DEVICE, root).unwrap();
         uploads.discard().unwrap();
         uploads.discard().unwrap();
+        assert!(matches!(uploads.put(DEVICE, 0, &chunk(0)), Err(UploadError::Over)));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 

@@ -1,9 +1,8 @@
 //! The models that rounds start from.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
-use sealsum_daemon::codes;
+use sealsum_daemon::Failure;
 use sealsum_daemon::http::{Path, Problem};
 use sealsum_protocol::ids::Hash;
 
@@ -16,11 +15,7 @@ pub(super) async fn fetch(
     Device(_): Device,
     Path(hash): Path<Hash>,
 ) -> Result<Response, Problem> {
-    let missing = || {
-        let text = format!("model {hash}: is not here");
-        Problem::new(codes::NOT_FOUND, text, "the model that the round announces")
-    };
-    let path = app.models.find(hash).ok_or_else(missing)?;
-    let bytes = tokio::fs::read(path).await.map_err(|_| missing())?;
-    Ok(message(Bytes::from(bytes)))
+    let read = tokio::task::spawn_blocking(move || app.models.bytes(hash)).await;
+    let bytes = read.map_err(|error| Failure::bug(format!("model: {error}")))??;
+    Ok(message(bytes))
 }

@@ -34,7 +34,7 @@ use crate::commands::plan::CohortPlan;
 use crate::config::{Config, KeepMasked};
 use crate::devices::{Devices, Newest};
 use crate::metrics::Metrics;
-use crate::models::Models;
+use crate::models::{self, Models};
 use crate::record::{RoundRecord, State};
 use crate::refused::Refused;
 use crate::store::Store;
@@ -121,12 +121,16 @@ impl Rounds {
     ///
     /// # Errors
     /// `not_found`, `task_terms`, `round_running`, `grant_mismatch`, `owner_signature`,
-    /// `status_list_stale`, `disk_full`.
+    /// `status_list_stale`, `disk_full`, `busy` when the program stops.
     pub async fn start(
         self: &Arc<Self>,
         task: &str,
         grant: Option<Vec<u8>>,
     ) -> Result<StartedBody, Failure> {
+        if self.stopping.is_triggered() {
+            let message = "aggregator: is stopping";
+            return Err(Failure::new(common::BUSY, message, "again when it has started"));
+        }
         let (rounds, task) = (Arc::clone(self), task.to_owned());
         let live = blocking(move || rounds.open_next(&task, grant.as_deref())).await?;
         tokio::spawn(live::keep_time(Arc::clone(&live)));
@@ -158,11 +162,7 @@ impl Rounds {
 
     fn check_model(&self, spec: &RoundSpec) -> Result<(), Failure> {
         match spec.model() {
-            Some(model) if self.parts.models.find(model).is_none() => Err(Failure::new(
-                common::NOT_FOUND,
-                format!("model {model}: is not here"),
-                "sealsum-aggregator round start --model FILE --grant GRANT",
-            )),
+            Some(model) if !self.parts.models.has(model) => Err(models::missing(model)),
             _ => Ok(()),
         }
     }

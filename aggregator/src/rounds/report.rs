@@ -34,6 +34,7 @@ pub(super) fn upload_failure(error: UploadError) -> Failure {
     let refuse = |guard: Guard| refused(&Refusal::new(guard, error.to_string()));
     match &error {
         UploadError::Root => refuse(Guard::MaskedRoot),
+        UploadError::Over => refuse(Guard::Late),
         UploadError::Different(_) => refuse(Guard::DifferentResend),
         UploadError::NoSuchChunk { .. } | UploadError::Shape(_) => {
             Failure::new(codes::CHUNK_INVALID, format!("masked input: {error}"), LAYOUT_HINT)
