@@ -103,9 +103,9 @@ impl Config {
             return Err(config::invalid(path, "authority.url", "is not https", hint));
         }
         let base = path.parent().unwrap_or(Path::new(""));
-        loaded.state_dir = base.join(&loaded.state_dir);
-        loaded.socket = loaded.socket.map(|socket| base.join(socket));
-        loaded.authority.ca = base.join(&loaded.authority.ca);
+        loaded.state_dir = beside(base, &loaded.state_dir);
+        loaded.socket = loaded.socket.map(|socket| beside(base, &socket));
+        loaded.authority.ca = beside(base, &loaded.authority.ca);
         Ok(loaded)
     }
 
@@ -156,6 +156,11 @@ impl Config {
     }
 }
 
+/// A path of the file, without the `.` that `init` writes.
+fn beside(base: &Path, path: &Path) -> PathBuf {
+    base.join(path).components().collect()
+}
+
 impl Default for Health {
     fn default() -> Self {
         Self { listen: default_health_listen() }
@@ -195,7 +200,7 @@ mod tests {
         let path = dir.path().join("aggregator.toml");
         std::fs::write(&path, written).unwrap();
         let read = Config::load(&path).unwrap();
-        assert_eq!(read.socket(), dir.path().join(".").join("admin.sock"));
+        assert_eq!(read.socket(), dir.path().join("admin.sock"));
         assert_eq!(read.authority.ca, dir.path().join("ca.pem"));
         assert_eq!(read.listen.port(), 8442);
         assert_eq!(read.storage.keep_masked, KeepMasked::No);

@@ -194,10 +194,10 @@ impl Devices {
         connected.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many connections are open, and how many devices are revoked.
+    /// How many devices are connected, and how many are revoked.
     pub fn counts(&self) -> (u64, u64) {
         let revoked = self.newest().map_or(0, |newest| newest.list.revoked_devices.len());
-        (self.connections.count() as u64, revoked as u64)
+        (self.connected().len() as u64, revoked as u64)
     }
 
     fn replace(&self, list: StatusList, encoded: Vec<u8>) {

@@ -1,11 +1,14 @@
 //! What `/metrics` counts. No label ever names a device.
 
-use std::sync::atomic::AtomicU64;
+use std::fmt;
+use std::sync::{Arc, Weak};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use sealsum_daemon::{Program, health};
 use sealsum_protocol::guard::Guard;
@@ -17,8 +20,6 @@ use crate::record::StepName;
 pub struct Metrics {
     rounds: Family<Outcome, Counter>,
     round_devices: Family<Step, Gauge>,
-    devices: Family<DeviceState, Gauge>,
-    certificate_expiry: Gauge<f64, AtomicU64>,
     verdicts: Family<Verdict, Counter>,
 }
 
@@ -30,11 +31,6 @@ struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Step {
     step: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DeviceState {
-    state: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,18 +54,11 @@ impl Metrics {
             "Devices that completed the step of the latest round that came to it",
             metrics.round_devices.clone(),
         );
-        registry.register("sealsum_devices", "Devices by state", metrics.devices.clone());
-        registry.register(
-            "sealsum_certificate_expiry_seconds",
-            "When this aggregator's certificate ends, in seconds since 1970",
-            metrics.certificate_expiry.clone(),
-        );
         registry.register(
             "sealsum_attestation_verdicts",
             "Roster entries by verdict on their certificate and signature",
             metrics.verdicts.clone(),
         );
-        metrics.set_devices(0, 0);
         metrics.begin();
         (metrics, registry)
     }
@@ -96,19 +85,6 @@ impl Metrics {
         self.round_devices.get_or_create(&Step { step: step.name().to_owned() }).set(devices);
     }
 
-    /// Devices connected and revoked.
-    pub fn set_devices(&self, active: u64, revoked: u64) {
-        for (state, count) in [("active", active), ("revoked", revoked)] {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.devices.get_or_create(&DeviceState { state: state.to_owned() }).set(count);
-        }
-    }
-
-    /// When our certificate ends.
-    pub fn set_certificate_expiry(&self, seconds: i64) {
-        self.certificate_expiry.set(seconds as f64);
-    }
-
     /// A roster entry was taken, or refused by a guard.
     pub fn entry(&self, refused: Option<Guard>) {
         let (verdict, reason) = match refused {
@@ -120,27 +96,80 @@ impl Metrics {
     }
 }
 
+/// What is true at the moment of asking.
+pub trait Present: Send + Sync {
+    /// Devices that are connected, and devices that are revoked.
+    fn devices(&self) -> (u64, u64);
+
+    /// Seconds until this aggregator's certificate ends.
+    fn certificate_left_s(&self) -> i64;
+}
+
+/// Adds the gauges of what is true at the moment of asking.
+pub fn register_present<P: Present + 'static>(present: &Arc<P>, registry: &mut Registry) {
+    let present: Weak<dyn Present> = Arc::<P>::downgrade(present);
+    registry.register_collector(Box::new(Gauges(present)));
+}
+
+struct Gauges(Weak<dyn Present>);
+
+impl fmt::Debug for Gauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gauges")
+    }
+}
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(present) = self.0.upgrade() else { return Ok(()) };
+        let kind = || MetricType::Gauge;
+        let (active, revoked) = present.devices();
+        let what = "Devices that are connected, and devices that are revoked";
+        let mut states = encoder.encode_descriptor("sealsum_devices", what, None, kind())?;
+        for (state, count) in [("active", active), ("revoked", revoked)] {
+            ConstGauge::new(count).encode(states.encode_family(&[("state", state)])?)?;
+        }
+        let what = "Seconds until this aggregator's certificate ends";
+        let name = "sealsum_certificate_expiry_seconds";
+        let left = ConstGauge::new(present.certificate_left_s());
+        left.encode(encoder.encode_descriptor(name, what, None, kind())?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    struct Now;
+
+    impl Present for Now {
+        fn devices(&self) -> (u64, u64) {
+            (3, 1)
+        }
+
+        fn certificate_left_s(&self) -> i64 {
+            600
+        }
+    }
+
     #[test]
     fn the_promised_names_are_there() {
-        let (metrics, registry) = Metrics::register();
+        let (metrics, mut registry) = Metrics::register();
+        let now = Arc::new(Now);
+        register_present(&now, &mut registry);
         metrics.round_ended("finished");
         metrics.step_devices(StepName::Mask, 9);
         metrics.entry(None);
         metrics.entry(Some(Guard::EntrySignature));
-        metrics.set_certificate_expiry(1_800_000_000);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
             "sealsum_rounds_total{outcome=\"finished\"} 1",
             "sealsum_round_devices{step=\"mask\"} 9",
-            "sealsum_devices{state=\"active\"} 0",
+            "sealsum_devices{state=\"active\"} 3",
             "sealsum_attestation_verdicts_total{verdict=\"affirming\",reason=\"none\"} 1",
             "verdict=\"contraindicated\",reason=\"entry_signature\"} 1",
-            "sealsum_certificate_expiry_seconds 1800000000",
+            "sealsum_certificate_expiry_seconds 600",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

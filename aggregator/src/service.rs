@@ -19,7 +19,7 @@ use crate::certificate::{self, Own};
 use crate::config::Config;
 use crate::devices::Devices;
 use crate::http::App;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics, Present};
 use crate::models::Models;
 use crate::record::State;
 use crate::rounds::Rounds;
@@ -31,7 +31,6 @@ pub struct Service {
     listen: String,
     own: tls::Identity,
     identity: Mutex<Identity>,
-    metrics: Metrics,
     /// The database.
     pub store: Arc<Store>,
     /// What rounds start from.
@@ -89,9 +88,10 @@ async fn serve(config: Config, own: Own, ready_file: Option<&Path>) -> Result<()
 
     let connections = Connections::default();
     let tls = server_tls(&config, &own)?;
-    let (metrics, registry) = Metrics::register();
+    let (metrics, mut registry) = Metrics::register();
     let service = Service::open(config, own, connections.clone(), listen.to_string(), metrics)?;
     let service = Arc::new(service);
+    metrics::register_present(&service, &mut registry);
     service.rounds.abandon_unfinished()?;
     service.fetch_status_list().await;
 
@@ -165,17 +165,16 @@ impl Service {
         let models = Models::open(&config.models_dir())?;
         let ca = certificate::fleet_ca(&config)?.for_fleet(own.identity.fleet.clone());
         let devices = Arc::new(Devices::open(ca, Arc::clone(&store), connections)?);
-        metrics.set_certificate_expiry(own.identity.not_after.as_second());
         let rounds = Rounds::open(
             &config,
             Arc::clone(&store),
             models.clone(),
             Arc::clone(&devices),
-            metrics.clone(),
+            metrics,
         )?;
         let identity = Mutex::new(own.identity);
         let own = own.tls;
-        Ok(Self { config, listen, own, identity, metrics, store, models, devices, rounds })
+        Ok(Self { config, listen, own, identity, store, models, devices, rounds })
     }
 
     fn app(&self) -> App {
@@ -195,8 +194,6 @@ impl Service {
         if self.identity().not_after < time::now() {
             reasons.push("certificate: has expired".to_owned());
         }
-        let (active, revoked) = self.devices.counts();
-        self.metrics.set_devices(active, revoked);
         reasons
     }
 
@@ -273,7 +270,6 @@ impl Service {
 
     fn take_over(&self, identity: Identity) {
         tracing::info!(not_after = %identity.not_after, "certificate renewed");
-        self.metrics.set_certificate_expiry(identity.not_after.as_second());
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
@@ -283,6 +279,16 @@ impl Service {
         Duration::try_from(left)
             .unwrap_or(Duration::ZERO)
             .clamp(Duration::from_secs(1), RENEWAL_PERIOD)
+    }
+}
+
+impl Present for Service {
+    fn devices(&self) -> (u64, u64) {
+        self.devices.counts()
+    }
+
+    fn certificate_left_s(&self) -> i64 {
+        self.identity().not_after.duration_since(time::now()).as_secs()
     }
 }
 
