@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::hash::{Hash, TreeHead};
-use super::merkle::{ProofError, Tree};
+use super::merkle::{ProofError, Tree, demand_root, root};
 use super::tiles::{Kind, Tile, entries, grown, hashes};
 
 /// Why an export is refused.
@@ -60,8 +60,9 @@ pub fn audit<E>(
 /// [`ProofError`]: the log has been rewritten, or cut.
 pub fn extends(tree: &Tree, older: &TreeHead) -> Result<(), ProofError> {
     let size = tree.size();
-    match super::merkle::root(tree, older.size.min(size)) {
-        Ok(_) if older.size > size => Err(ProofError::OutOfRange { asked: older.size, size }),
-        Ok(root) => super::merkle::demand_root(root, older),
+    if older.size > size {
+        return Err(ProofError::OutOfRange { asked: older.size, size });
     }
+    let Ok(beginning) = root(tree, older.size);
+    demand_root(beginning, older)
 }
