@@ -3,6 +3,8 @@
 //! The keys are a promise to scripts: each is always there, null where nothing is known (yet).
 
 use jiff::Timestamp;
+use sealsum_daemon::Failure;
+use sealsum_daemon::codes::{self, Code};
 use sealsum_protocol::ids::{DeviceId, Hash, RoundId};
 use serde::{Deserialize, Serialize};
 
@@ -225,6 +227,34 @@ pub struct SecondsRecord {
     pub check: Option<f64>,
     /// Until the result was written.
     pub unmask: Option<f64>,
+}
+
+impl RoundRecord {
+    /// Refuses a round without a result, as whoever wanted one is told.
+    ///
+    /// # Errors
+    /// `not_finished`, or the abort code.
+    pub fn demand_result(&self) -> Result<(), Failure> {
+        match (self.state, &self.abort) {
+            (State::Finished, _) => Ok(()),
+            (_, Some(abort)) => Err(abort.failure(self.round)),
+            (_, None) => Err(Failure::new(
+                codes::NOT_FINISHED,
+                format!("round {}: is still running", self.round),
+                format!("sealsum-aggregator round wait {}", self.round),
+            )),
+        }
+    }
+}
+
+impl AbortRecord {
+    /// The error that this end of `round` is. A code that is not in the table of all programs
+    /// exits with 1.
+    pub fn failure(&self, round: RoundId) -> Failure {
+        const CONFLICT: u16 = 409;
+        let code = Code::remote(&self.code, CONFLICT);
+        Failure::new(code, format!("round {round}: {}", self.message), self.hint.clone())
+    }
 }
 
 impl SecondsRecord {

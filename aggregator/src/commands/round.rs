@@ -1,6 +1,7 @@
 //! `round start|list|show|wait|result|abort`.
 
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealsum_daemon::cli::Shown;
-use sealsum_daemon::codes::{self, Code};
+use sealsum_daemon::codes;
 use sealsum_daemon::progress::Progress;
 use sealsum_daemon::{Failure, files};
 use sealsum_protocol::ids::Hash;
@@ -113,7 +114,7 @@ impl Endpoint {
     pub fn round_wait(&self, id: &str, timeout: Option<Duration>) -> Result<Waited, Failure> {
         let until = timeout.map(|timeout| Instant::now() + timeout);
         let mut progress = Progress::new();
-        let mut seen = 0;
+        let (mut seen, mut shown_step) = (0, None);
         loop {
             let wait = match until {
                 None => POLL,
@@ -121,7 +122,11 @@ impl Endpoint {
             };
             let query = format!("/progress?seen={seen}&wait_ms={}", wait.as_millis());
             let now: ProgressBody = self.get(&round_path(id, &query))?;
-            progress.show(&now.text());
+            // A log wants a line per step, a terminal every change.
+            if std::io::stderr().is_terminal() || shown_step != Some(now.step) {
+                progress.show(&now.text());
+                shown_step = Some(now.step);
+            }
             if now.state != State::Running {
                 break;
             }
@@ -132,7 +137,7 @@ impl Endpoint {
         }
         drop(progress);
         let record: RoundRecord = self.get(&round_path(id, ""))?;
-        let failure = abort_failure(&record);
+        let failure = record.demand_result().err();
         Ok(Waited { shown: shown(record), failure })
     }
 
@@ -142,9 +147,7 @@ impl Endpoint {
     /// `not_finished`, the round's abort code, `not_found`; then nothing is written.
     pub fn round_result(&self, id: &str, out: &Path) -> Result<Shown<RoundRecord>, Failure> {
         let record: RoundRecord = self.get(&round_path(id, ""))?;
-        if let Some(failure) = abort_failure(&record) {
-            return Err(failure);
-        }
+        record.demand_result()?;
         self.download(&round_path(id, "/result"), out)?;
         let text = format!("{}: the sum over {}", out.display(), contributors(&record));
         Ok(Shown::new(record, text))
@@ -185,25 +188,4 @@ fn still_running(now: &ProgressBody) -> Failure {
         format!("round: still running after the time given ({})", now.text()),
         "sealsum-aggregator round wait, with a longer --timeout",
     )
-}
-
-/// The error that an aborted or unfinished round is for whoever wanted its result.
-fn abort_failure(record: &RoundRecord) -> Option<Failure> {
-    match (record.state, &record.abort) {
-        (State::Finished, _) => None,
-        (State::Running, _) => Some(Failure::new(
-            codes::NOT_FINISHED,
-            format!("round {}: is still running", record.round),
-            format!("sealsum-aggregator round wait {}", record.round),
-        )),
-        (State::Aborted, Some(abort)) => Some(Failure::new(
-            // 409 is no class of its own: a code that is not in the table exits with 1.
-            Code::remote(&abort.code, 409),
-            format!("round {}: {}", record.round, abort.message),
-            abort.hint.clone(),
-        )),
-        (State::Aborted, None) => {
-            Some(Failure::bug(format!("round {}: aborted without a reason", record.round)))
-        }
-    }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use axum::http::StatusCode;
-use sealsum_daemon::codes::{self as common, Code};
 use sealsum_daemon::http::Problem;
 use sealsum_daemon::{Failure, time};
 use sealsum_protocol::error::Refusal;
@@ -42,31 +41,10 @@ pub(super) fn clean_up(parts: &Parts, round: RoundId) {
 pub(super) fn gone(record: &RoundRecord) -> Refused {
     match &record.abort {
         Some(abort) => {
-            Problem::from(abort_failure(record.round, abort)).with_status(StatusCode::GONE).into()
+            Problem::from(abort.failure(record.round)).with_status(StatusCode::GONE).into()
         }
         None => report::refused(&Refusal::new(Guard::Late, "the round is over")).into(),
     }
-}
-
-/// Refuses a round without a result.
-pub(super) fn demand_result(record: &RoundRecord) -> Result<(), Failure> {
-    match (record.state, &record.abort) {
-        (State::Finished, _) => Ok(()),
-        (_, Some(abort)) => Err(abort_failure(record.round, abort)),
-        (_, None) => Err(Failure::new(
-            common::NOT_FINISHED,
-            format!("round {}: is still running", record.round),
-            format!("sealsum-aggregator round wait {}", record.round),
-        )),
-    }
-}
-
-fn abort_failure(round: RoundId, abort: &AbortRecord) -> Failure {
-    Failure::new(
-        Code::remote(&abort.code, StatusCode::CONFLICT.as_u16()),
-        format!("round {round}: {}", abort.message),
-        abort.hint.clone(),
-    )
 }
 
 /// A round that this program, not the protocol, ends without a result.

@@ -349,7 +349,7 @@ impl Rounds {
     /// `not_finished`, the abort code, `not_found`.
     pub fn result_file(&self, round: RoundId) -> Result<PathBuf, Failure> {
         let record = self.record(round)?;
-        ending::demand_result(&record)?;
+        record.demand_result()?;
         Ok(ending::result_file(&self.parts, round))
     }
 
