@@ -21,6 +21,7 @@ use axum::body::Bytes;
 use sealsum_daemon::shutdown::Shutdown;
 use sealsum_daemon::{Failure, codes as common, time};
 use sealsum_protocol::bounds;
+use sealsum_protocol::codec::Message;
 use sealsum_protocol::ids::{DeviceId, RoundId};
 use sealsum_protocol::messages::MaskedInput;
 use sealsum_protocol::server::{Incoming, Stage};
@@ -37,7 +38,7 @@ use crate::metrics::Metrics;
 use crate::models::{self, Models};
 use crate::record::{RoundRecord, State};
 use crate::refused::Refused;
-use crate::store::Store;
+use crate::store::{Store, StoreError, StoredGrant};
 use crate::tasks;
 
 use live::Live;
@@ -153,6 +154,7 @@ impl Rounds {
         let last = self.parts.store.last_round(signed.task.hash())?;
         let spec = opening::next(signed, last.as_ref(), grant, now, opening::draw_nonce()?)?;
         self.check_model(&spec)?;
+        self.keep_grant(&spec)?;
         let live = Arc::new(Live::open(&self.parts, spec, &list, now)?);
         let mut rounds = self.write();
         rounds.retain(|_, other| other.is_running() || other.task() != live.task());
@@ -165,6 +167,25 @@ impl Rounds {
             Some(model) if !self.parts.models.has(model) => Err(models::missing(model)),
             _ => Ok(()),
         }
+    }
+
+    /// An owner who granted two models to one round is told so, whichever comes first.
+    fn keep_grant(&self, spec: &RoundSpec) -> Result<(), Failure> {
+        let Some(grant) = &spec.grant else { return Ok(()) };
+        let kept = self.parts.store.keep_grant(&StoredGrant {
+            task: grant.task,
+            number: grant.number,
+            model: grant.model,
+            signed: grant.to_bytes(),
+        });
+        kept.map_err(|error| match error {
+            StoreError::Different(_) => Failure::new(
+                codes::GRANT_MISMATCH,
+                format!("round {}: another grant was used for it before", grant.number),
+                "a grant for the next round (task grant --number)",
+            ),
+            other => other.into(),
+        })
     }
 
     /// The rounds that a device could enter and has not; waits for one.

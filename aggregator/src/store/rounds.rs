@@ -38,8 +38,6 @@ pub enum Fact {
     Sharers,
     /// (A, D): who survived.
     Survivors,
-    /// The signatures on (A, D).
-    Quorum,
 }
 
 impl Fact {
@@ -49,7 +47,6 @@ impl Fact {
             Fact::Roster => "roster",
             Fact::Sharers => "sharers",
             Fact::Survivors => "survivors",
-            Fact::Quorum => "quorum",
         }
     }
 }
@@ -138,10 +135,8 @@ impl Store {
     }
 
     /// A fact of a round.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn fact(&self, round: RoundId, fact: Fact) -> Result<Option<Vec<u8>>, StoreError> {
+    #[cfg(test)]
+    fn fact(&self, round: RoundId, fact: Fact) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT bytes FROM facts WHERE round = ?1 AND kind = ?2";
         let found = self.read().query_row(sql, params![round.0, fact.name()], |row| row.get(0));
         Ok(found.optional()?)

@@ -39,7 +39,7 @@ const MIGRATIONS: &[&str] = &["
     -- What a round fixed before it told anybody: rows are written once and never change.
     CREATE TABLE facts (
         round BLOB NOT NULL REFERENCES rounds (id),
-        kind  TEXT NOT NULL CHECK (kind IN ('announcement', 'roster', 'sharers', 'survivors', 'quorum')),
+        kind  TEXT NOT NULL CHECK (kind IN ('announcement', 'roster', 'sharers', 'survivors')),
         bytes BLOB NOT NULL,
         PRIMARY KEY (round, kind)
     ) STRICT;
