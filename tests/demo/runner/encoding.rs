@@ -10,7 +10,7 @@ use crate::tasks::{RING_BITS, SCALE};
 pub(crate) fn integers(device: usize, coordinates: usize) -> Vec<i64> {
     let value = |coordinate: usize| {
         let mixed = (device as u64 + 1) * 7_919 + (coordinate as u64) * 104_729;
-        (mixed % 3_000_017) as i64 - 1_500_000
+        (mixed % 400_009) as i64 - 200_000
     };
     (0..coordinates).map(value).collect()
 }

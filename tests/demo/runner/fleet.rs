@@ -40,6 +40,8 @@ pub(crate) struct Fleet {
     authority_url: String,
     aggregator: Option<Process>,
     aggregator_url: String,
+    /// The public key of the tasks' owner, as policies name it.
+    owner: String,
     /// Every process id that the demo started.
     started: Vec<u32>,
 }
@@ -60,6 +62,7 @@ impl Fleet {
             authority_url: String::new(),
             aggregator: None,
             aggregator_url: String::new(),
+            owner: String::new(),
             started,
         };
         report.progress("starting the authority and the aggregator");
@@ -98,7 +101,8 @@ impl Fleet {
             &token
         ])?;
         let key = self.owner_key();
-        self.aggregator(&words!["owner", "create", "--out", &key])?;
+        let created = self.aggregator(&words!["owner", "create", "--out", &key])?;
+        self.owner = created["owner"].as_str().ok_or("owner create names no owner")?.to_owned();
         keep_masked(&self.directory.join("aggregator/aggregator.toml"))?;
         let (process, ready) = self.start("sealsum-aggregator", "aggregator", "AGGREGATOR")?;
         self.aggregator_url = url(&ready)?;
@@ -156,7 +160,7 @@ impl Fleet {
         let device = &self.devices[number];
         let enrolled = self.enrol(&device.dir, &device.tpm)?;
         let id = enrolled["device"].as_str().ok_or("enroll names no device")?.to_owned();
-        write_policy(&device.dir.join("agent.toml"), &self.owner()?)?;
+        write_policy(&device.dir.join("agent.toml"), &self.owner)?;
         self.devices[number].id = Some(id);
         self.start_agent(number)
     }
@@ -243,12 +247,6 @@ impl Fleet {
     /// The private key of the tasks' owner.
     pub(crate) fn owner_key(&self) -> PathBuf {
         self.work("owner.key")
-    }
-
-    /// The public key of the tasks' owner, as policies name it.
-    fn owner(&self) -> Outcome<String> {
-        let shown = std::fs::read_to_string(self.work("owner.key.pub"))?;
-        Ok(shown.trim().to_owned())
     }
 
     fn ca(&self) -> PathBuf {

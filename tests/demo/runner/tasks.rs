@@ -36,7 +36,7 @@ pub(crate) const FLOOR_CONTRIBUTORS: u32 = 6;
 pub(crate) const EXACT: TaskFile = TaskFile {
     name: "exact",
     coordinates: 5000,
-    clip: 4096.0,
+    clip: 256.0,
     min_contributors: FLOOR_CONTRIBUTORS,
     granted_model: false,
     max_rounds: 1,
