@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use sealsum_attest::certificate::{FleetCa, Identity, Role};
-use sealsum_attest::status::StatusList;
+use sealsum_attest::status::{MAX_AGE_S, StatusList};
 use sealsum_daemon::{Failure, codes};
 use sealsum_protocol::membership::{Member, Membership, MembershipError, Voucher};
 use sha2::{Digest, Sha256};
@@ -61,6 +61,27 @@ impl StatusLists {
         newest.list = Some(list.clone());
         Ok(list)
     }
+
+    /// Checks the list that came with a roster and returns the one to judge members by. For some
+    /// seconds after a revocation, the aggregator's list may be older than the one that this
+    /// device fetched itself; then it judges by its own, so an old list hides nothing.
+    ///
+    /// # Errors
+    /// As [`StatusLists::admit`].
+    pub fn judge_by(&self, encoded: &[u8], now: Timestamp) -> Result<Arc<StatusList>, Failure> {
+        let shown = StatusList::verify(encoded, &self.ca, now, None);
+        match (shown, self.fresh(now)) {
+            (Ok(shown), Some(own)) if shown.number < own.number => Ok(own),
+            _ => self.admit(encoded, now),
+        }
+    }
+
+    /// The newest list in memory, while it is young enough to judge by.
+    fn fresh(&self, now: Timestamp) -> Option<Arc<StatusList>> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = newest.list.clone()?;
+        (now.duration_since(list.issued_at).as_secs() <= MAX_AGE_S).then_some(list)
+    }
 }
 
 /// The members of one round.
@@ -100,7 +121,7 @@ impl Membership for Members {
     fn admit_status_list(&mut self, list: &[u8], now_unix_s: u64) -> Result<(), MembershipError> {
         let list = self
             .lists
-            .admit(list, timestamp(now_unix_s)?)
+            .judge_by(list, timestamp(now_unix_s)?)
             .map_err(|failure| MembershipError::StatusList(failure.message))?;
         self.list = Some(list);
         Ok(())

@@ -205,3 +205,23 @@ fn a_status_list_never_goes_back_not_even_after_a_restart() {
     assert!(lists.admit(&bent, present).is_err());
     lists.admit(&world.list(6, present, &[]), present).unwrap();
 }
+
+#[test]
+fn an_older_list_in_a_roster_hides_no_revocation_that_this_device_knows() {
+    let world = World::new();
+    let device = world.device();
+    let signature = device.sign(STATEMENT);
+    let voucher = voucher(DEVICE, &device, &signature);
+    let lists = world.lists();
+    let present = Timestamp::now();
+    lists.admit(&world.list(6, present, &[DEVICE]), present).unwrap();
+    let mut members = Members::new(&lists);
+    members.admit_status_list(&world.list(5, present, &[]), now()).unwrap();
+    assert_eq!(members.verify(&voucher, now()), Err(MembershipError::Revoked));
+
+    let later = present + SignedDuration::from_secs(MAX_AGE_S + 1);
+    let stale = lists.judge_by(&world.list(5, later, &[]), later);
+    assert!(stale.is_err(), "its own list is too old to judge by, and the other went back");
+    let forged = World::new().list(5, present, &[]);
+    assert!(lists.judge_by(&forged, present).is_err(), "signed by another authority");
+}

@@ -1,0 +1,109 @@
+//! docs/protocol.md says what the code does: guards, messages, labels, tests.
+
+use std::collections::BTreeSet;
+
+use sealsum_protocol::codec::Message;
+use sealsum_protocol::guard::Guard;
+use sealsum_protocol::labels;
+use sealsum_protocol::messages::*;
+use sealsum_protocol::task::{Grant, SignedTask};
+
+const DOCUMENT: &str = include_str!("../../docs/protocol.md");
+
+fn rows(first: impl Fn(&str) -> bool) -> Vec<Vec<&'static str>> {
+    let cells = |line: &'static str| line.trim_matches('|').split('|').map(str::trim).collect();
+    let tables = DOCUMENT.lines().filter(|line| line.starts_with('|'));
+    tables.map(cells).filter(|row: &Vec<&str>| first(row[0])).collect()
+}
+
+#[test]
+fn the_guard_table_is_the_list_of_guards() {
+    let documented = rows(|cell| cell.starts_with('G') && cell[1..].parse::<u8>().is_ok());
+    let code: Vec<Vec<&str>> = Guard::ALL
+        .iter()
+        .map(|guard| vec![guard.id(), guard.name(), guard.by().as_str(), guard.explanation()])
+        .collect();
+    for (documented, code) in documented.iter().zip(&code) {
+        assert_eq!(documented, code);
+    }
+    assert_eq!(documented.len(), code.len());
+}
+
+fn row<M: Message>(name: &str) -> [String; 3] {
+    [M::KIND.to_string(), name.to_owned(), M::MAX_BYTES.to_string()]
+}
+
+#[test]
+fn the_message_table_is_the_list_of_messages() {
+    let code = [
+        row::<SignedTask>("SignedTask"),
+        row::<Grant>("Grant"),
+        row::<Announcement>("Announcement"),
+        row::<Advertise>("Advertise"),
+        row::<Roster>("Roster"),
+        row::<SharedKeys>("SharedKeys"),
+        row::<InboundShares>("InboundShares"),
+        row::<ShareAck>("ShareAck"),
+        row::<Sharers>("Sharers"),
+        row::<MaskedInput>("MaskedInput"),
+        row::<Survivors>("Survivors"),
+        row::<ConsistencySignature>("ConsistencySignature"),
+        row::<Quorum>("Quorum"),
+        row::<Reveal>("Reveal"),
+    ];
+    let documented = rows(|cell| cell.parse::<u8>().is_ok());
+    let documented: Vec<[&str; 3]> =
+        documented.iter().map(|row| [row[0], row[1].trim_matches('`'), row[4]]).collect();
+    assert_eq!(documented, code);
+}
+
+#[test]
+fn each_label_is_named_and_no_other() {
+    let written: BTreeSet<&str> = DOCUMENT
+        .split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || "/-".contains(c)))
+        .filter(|word| word.starts_with("sealsum/v1/") && word.len() > "sealsum/v1/".len())
+        .collect();
+    let code: BTreeSet<&str> = labels::ALL.iter().map(|label| label.as_str()).collect();
+    assert_eq!(written, code);
+}
+
+/// The last column of the table of differences names tests that exist.
+#[test]
+fn the_tests_that_the_document_names_exist() {
+    let sources = [
+        include_str!("rounds.rs"),
+        include_str!("refusals_entering.rs"),
+        include_str!("refusals_round.rs"),
+        include_str!("refusals_server.rs"),
+        include_str!("codec.rs"),
+        include_str!("parameters.rs"),
+        include_str!("properties_encoding.rs"),
+        include_str!("properties_masks.rs"),
+        include_str!("properties_shares.rs"),
+        include_str!("vectors_round.rs"),
+        include_str!("vectors_primitives.rs"),
+        include_str!("secrets.rs"),
+    ];
+    let named = DOCUMENT.split("test `").skip(1).map(|rest| rest.split('`').next().unwrap_or(""));
+    let mut count = 0;
+    for name in named {
+        let function = format!("fn {name}(");
+        assert!(sources.iter().any(|source| source.contains(&function)), "no test {name}");
+        count += 1;
+    }
+    assert!(count >= 15, "{count} tests named");
+}
+
+#[test]
+#[ignore = "prints the rows for the document"]
+fn print_the_tables() {
+    for guard in Guard::ALL {
+        let (id, name, by) = (guard.id(), guard.name(), guard.by().as_str());
+        println!("| {id} | {name} | {by} | {} |", guard.explanation());
+    }
+    println!("{:?}", (SignedTask::MAX_BYTES, Grant::MAX_BYTES, Announcement::MAX_BYTES));
+    println!("{:?}", (Advertise::MAX_BYTES, Roster::MAX_BYTES, SharedKeys::MAX_BYTES));
+    println!("{:?}", (InboundShares::MAX_BYTES, ShareAck::MAX_BYTES, Sharers::MAX_BYTES));
+    println!("{:?}", (MaskedInput::MAX_BYTES, Survivors::MAX_BYTES));
+    println!("{:?}", (ConsistencySignature::MAX_BYTES, Quorum::MAX_BYTES, Reveal::MAX_BYTES));
+}
