@@ -114,6 +114,8 @@ pub enum AbortCode {
     TooFewShares,
     /// A canary word does not count the contributors.
     Canary,
+    /// A device whose part would be in the sum was revoked before the sum was unmasked.
+    ContributorRevoked,
     /// The round's last deadline passed.
     Deadline,
     /// The operator ended the round.
@@ -122,12 +124,13 @@ pub enum AbortCode {
 
 impl AbortCode {
     /// Each code.
-    pub const ALL: [AbortCode; 7] = [
+    pub const ALL: [AbortCode; 8] = [
         AbortCode::TooFewDevices,
         AbortCode::TooFewContributors,
         AbortCode::NoConsensus,
         AbortCode::TooFewShares,
         AbortCode::Canary,
+        AbortCode::ContributorRevoked,
         AbortCode::Deadline,
         AbortCode::Cancelled,
     ];
@@ -140,6 +143,7 @@ impl AbortCode {
             AbortCode::NoConsensus => "no_consensus",
             AbortCode::TooFewShares => "too_few_shares",
             AbortCode::Canary => "canary",
+            AbortCode::ContributorRevoked => "contributor_revoked",
             AbortCode::Deadline => "deadline",
             AbortCode::Cancelled => "cancelled",
         }
@@ -159,6 +163,7 @@ impl AbortCode {
                 "raise deadlines_s.unmask; a blamed device spoils rounds until it is revoked"
             }
             AbortCode::Canary => "a device sends wrong words; see which chunks are wrong",
+            AbortCode::ContributorRevoked => "start the next round; it runs without the device",
             AbortCode::Deadline => "raise the deadline of the step that was running",
             AbortCode::Cancelled => "start the next round when ready",
         }

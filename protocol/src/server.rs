@@ -15,6 +15,7 @@ pub mod check;
 pub mod mask;
 pub mod recovery;
 pub mod report;
+pub mod revoke;
 pub mod share;
 pub mod unmask;
 
@@ -55,6 +56,8 @@ pub enum Event {
     Gone(DeviceId),
     /// A device that was gone is back.
     Back(DeviceId),
+    /// The newest status list revokes a device that entered: its part must not be in a sum.
+    Revoked(DeviceId),
     /// Time passed; due at the moment that [`Output::WakeAt`] named.
     Tick,
     /// The caller unmasked the sum with the [`Recovery`].
@@ -208,6 +211,7 @@ pub struct Round {
     /// Digest of the one message of each kind that each device has sent.
     seen: BTreeMap<(DeviceId, u8), Hash>,
     gone: BTreeSet<DeviceId>,
+    revoked: BTreeSet<DeviceId>,
     blamed: Vec<(DeviceId, Guard)>,
     entering: advertise::Entering,
     members: Option<Box<Members>>,
@@ -261,6 +265,7 @@ impl Round {
             published: BTreeSet::new(),
             seen: BTreeMap::new(),
             gone: BTreeSet::new(),
+            revoked: BTreeSet::new(),
             blamed: Vec::new(),
             entering: advertise::Entering::default(),
             members: None,
@@ -311,6 +316,10 @@ impl Round {
             }
             Event::Back(device) => {
                 self.gone.remove(&device);
+                Ok(())
+            }
+            Event::Revoked(device) => {
+                self.revoke(device, now);
                 Ok(())
             }
             Event::Tick => Ok(()),
@@ -369,6 +378,9 @@ impl Round {
             } else {
                 Err(Refusal::of(Guard::DifferentResend, from, "the round goes on with the first"))
             };
+        }
+        if self.revoked.contains(&from) {
+            return Err(Refusal::of(Guard::Revoked, from, "it was revoked within the round"));
         }
         let step = message.step();
         if self.step > step {
@@ -440,8 +452,11 @@ impl Round {
         mut awaited: impl Iterator<Item = usize>,
         has_answered: impl Fn(usize) -> bool,
     ) -> bool {
-        let is_gone = |index| self.gone.contains(&members.cohort.device(index));
-        awaited.all(|index| has_answered(index) || is_gone(index))
+        let is_out = |index| {
+            let device = members.cohort.device(index);
+            self.gone.contains(&device) || self.revoked.contains(&device)
+        };
+        awaited.all(|index| has_answered(index) || is_out(index))
     }
 
     fn close_step(&mut self, now: Now) {

@@ -103,6 +103,61 @@ fn a_device_revoked_or_gone_before_the_roster_closes_is_not_in_it() {
 }
 
 #[test]
+fn a_device_revoked_after_its_upload_is_not_in_the_sum() {
+    let mut simulation = Simulation::new(6, task(6, |_| {}));
+    simulation.share();
+    simulation.acknowledge();
+    simulation.take_sharers();
+    (0..5).for_each(|index| simulation.mask_of(index));
+    let revoked = simulation.devices[2].id;
+    simulation.event(Event::Revoked(revoked)).unwrap();
+    simulation.event(Event::Back(revoked)).unwrap();
+    simulation.lose(&[2]);
+    assert_eq!(simulation.round.step(), Step::Mask, "the last upload is awaited");
+    simulation.mask_of(5);
+    assert_eq!(simulation.round.step(), Step::Check, "the revoked device is not");
+    simulation.check();
+    simulation.take_quorum();
+    simulation.unmask();
+    assert_eq!(simulation.recover(), Some(simulation.expected()));
+    assert_eq!(simulation.blamed, [(revoked, Guard::Revoked)]);
+    assert!(!simulation.report().contributors.contains(&revoked));
+}
+
+#[test]
+fn a_device_revoked_before_its_upload_is_refused() {
+    let mut simulation = Simulation::new(6, task(6, |_| {}));
+    simulation.share();
+    let revoked = simulation.devices[2].id;
+    simulation.event(Event::Revoked(revoked)).unwrap();
+    let ack = Incoming::Ack(ShareAck { good: Bitmap::empty(6) });
+    assert_eq!(guard(simulation.send(2, ack)), Some(Guard::Revoked));
+}
+
+#[test]
+fn a_contributor_revoked_before_the_shares_came_ends_the_round() {
+    for (step, ends) in [(Step::Check, true), (Step::Unmask, true), (Step::Recover, false)] {
+        let mut simulation = Simulation::new(6, task(6, |_| {}));
+        simulation.share();
+        simulation.acknowledge();
+        simulation.take_sharers();
+        simulation.mask();
+        if step > Step::Check {
+            simulation.check();
+        }
+        if step > Step::Unmask {
+            simulation.take_quorum();
+            simulation.unmask();
+        }
+        assert_eq!(simulation.round.step(), step);
+        let revoked = simulation.devices[2].id;
+        simulation.event(Event::Revoked(revoked)).unwrap();
+        let code = simulation.abort_code();
+        assert_eq!(code, ends.then_some(AbortCode::ContributorRevoked), "{step:?}");
+    }
+}
+
+#[test]
 fn strangers_and_latecomers_are_refused() {
     let mut simulation = Simulation::new(5, task(5, |_| {}));
     let stranger = Device::new(9);

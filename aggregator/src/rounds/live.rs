@@ -230,10 +230,7 @@ impl Live {
         self.happen(&mut core, Event::StatusList(newest.encoded.clone()));
         let out: Vec<DeviceId> = core.members().filter(|id| newest.revokes(*id)).collect();
         for device in out {
-            if core.gone.insert(device) {
-                tracing::warn!(round = %self.id, %device, "revoked within the round");
-                self.happen(&mut core, Event::Gone(device));
-            }
+            self.happen(&mut core, Event::Revoked(device));
         }
     }
 

@@ -124,6 +124,8 @@ codes! {
     CONFLICT = "conflict", Refused;
     /// A round's canary words do not equal the number of contributors.
     CANARY = "canary", Refused;
+    /// A device was revoked after its part entered the sum.
+    CONTRIBUTOR_REVOKED = "contributor_revoked", Refused;
     /// An operator ended the round.
     ABORTED = "aborted", Refused;
 

@@ -438,21 +438,25 @@ impl Simulation {
 
     pub fn mask(&mut self) {
         for index in 0..self.n() {
-            let Client::Masking(_) = &self.clients[index] else { continue };
-            let Client::Masking(client) = self.take(index) else { unreachable!() };
-            let quantized =
-                client.prepare(&self.updates[index], self.weight(index), &mut self.rng).unwrap();
-            let masked = client.mask(quantized, &mut self.devices[index].once, self.now);
-            let Some(mut uploading) = self.settle(index, masked) else { continue };
-            let chunks: Vec<Vec<u8>> =
-                (0..uploading.chunks()).map(|chunk| uploading.chunk(chunk)).collect();
-            let received_root = root_of(&chunks);
-            self.chunks[index] = chunks;
-            let message = uploading.masked_input();
-            self.clients[index] = Client::Checking(uploading.acknowledged());
-            self.send(index, Incoming::Masked { message, received_root }).unwrap();
+            self.mask_of(index);
         }
         self.pass_deadline(Step::Mask);
+    }
+
+    pub fn mask_of(&mut self, index: usize) {
+        let Client::Masking(_) = &self.clients[index] else { return };
+        let Client::Masking(client) = self.take(index) else { unreachable!() };
+        let quantized =
+            client.prepare(&self.updates[index], self.weight(index), &mut self.rng).unwrap();
+        let masked = client.mask(quantized, &mut self.devices[index].once, self.now);
+        let Some(mut uploading) = self.settle(index, masked) else { return };
+        let chunks: Vec<Vec<u8>> =
+            (0..uploading.chunks()).map(|chunk| uploading.chunk(chunk)).collect();
+        let received_root = root_of(&chunks);
+        self.chunks[index] = chunks;
+        let message = uploading.masked_input();
+        self.clients[index] = Client::Checking(uploading.acknowledged());
+        self.send(index, Incoming::Masked { message, received_root }).unwrap();
     }
 
     fn weight(&self, index: usize) -> Option<f64> {
