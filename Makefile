@@ -3,7 +3,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint install
+.PHONY: help deps build demo test test-all lint install
 
 help: ## this list
 	@echo "sealsum: private sums over attested devices"
@@ -20,6 +20,10 @@ demo: build ## a fleet of twelve devices, each with its own software TPM, on thi
 
 test: deps ## every test, against real software TPMs
 	@$(CARGO) test --workspace
+
+test-all: ## the same and the longer suites, against OpenBao and tpm2-tools
+	@sh packaging/deps.sh all
+	@$(CARGO) test --workspace --features sealsum-tests/all
 
 lint: deps ## formatting, clippy, documentation, licences (with cargo-deny where it is installed)
 	$(CARGO) fmt --check

@@ -1,13 +1,19 @@
 #!/bin/sh
 # What a build and its tests need from Debian, and a Rust new enough for rust-toolchain.toml.
 # Installs what is missing as root or through `sudo -n`; otherwise prints the one line to run (exit 4).
+# `deps.sh all` also finds the peers that `make test-all` runs against: Debian's, and those of
+# tests/requirements.txt in a virtual environment below the build directory.
 set -eu
 
 # command or pkg-config module : Debian package
 needs='cc:gcc pkg-config:pkg-config swtpm:swtpm swtpm_setup:swtpm-tools openssl:openssl tss2-esys.pc:libtss2-dev systemd-analyze:systemd'
+if [ "${1:-}" = all ]; then
+    needs="$needs curl:curl tpm2_createprimary:tpm2-tools python3:python3 ensurepip.py:python3-venv"
+fi
 
 present() {
     case "$1" in
+    *.py) python3 -c "import ${1%.py}" 2>/dev/null ;;
     *.pc) pkg-config --exists "${1%.pc}" 2>/dev/null ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
     esac
@@ -42,4 +48,19 @@ if ! found=$(rustc --version 2>/dev/null | cut -d' ' -f2) ||
     [ "$(printf '%s\n%s\n' "$wanted" "${found:-0}" | sort -V | head -n1)" != "$wanted" ]; then
     echo "error: Rust $wanted is needed, found ${found:-none}. Try: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2
     exit 4
+fi
+
+if [ "${1:-}" = all ]; then
+    venv="${CARGO_TARGET_DIR:-target}/venv"
+    wanted="$venv/requirements.txt"
+    if ! cmp -s tests/requirements.txt "$wanted"; then
+        echo "installing: tests/requirements.txt into $venv" >&2
+        if ! { python3 -m venv --clear "$venv" &&
+            "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+                --require-hashes --requirement tests/requirements.txt &&
+            cp tests/requirements.txt "$wanted"; } >&2; then
+            echo "error: the Python packages of tests/requirements.txt could not be installed. Try: make test-all again with network access" >&2
+            exit 4
+        fi
+    fi
 fi

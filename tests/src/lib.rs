@@ -18,6 +18,19 @@ pub fn program(name: &str) -> PathBuf {
     FOLDER.get_or_init(build).join(name)
 }
 
+/// A program of `tests/requirements.txt`, as `packaging/deps.sh all` installed it.
+///
+/// # Panics
+/// When it is not there.
+pub fn peer(name: &str) -> PathBuf {
+    // target/debug/deps/TEST
+    let test = std::env::current_exe().unwrap_or_default();
+    let target = test.ancestors().nth(3).unwrap_or(Path::new(""));
+    let peer = target.join("venv/bin").join(name);
+    assert!(peer.exists(), "{} is missing. Try: make test-all", peer.display());
+    peer
+}
+
 fn build() -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--workspace", "--bins", "--quiet"])
