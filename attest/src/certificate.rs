@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -65,13 +66,58 @@ impl Role {
         }
     }
 
-    /// `device`, `aggregator` or `authority`.
-    pub const fn kind(&self) -> &'static str {
+    /// Which of the three.
+    pub const fn kind(&self) -> RoleKind {
         match self {
-            Self::Device(_) => "device",
-            Self::Aggregator(_) => "aggregator",
+            Self::Device(_) => RoleKind::Device,
+            Self::Aggregator(_) => RoleKind::Aggregator,
+            Self::Authority => RoleKind::Authority,
+        }
+    }
+
+    /// Who, as the registry and the log file it: a device's id, a server's name.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Device(id) => id.to_string(),
+            Self::Aggregator(name) => name.to_string(),
+            Self::Authority => "authority".to_owned(),
+        }
+    }
+}
+
+/// Whom a certificate speaks for. Agents accept one role as a server, never the other two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoleKind {
+    /// A device, by its endorsement key.
+    Device,
+    /// An aggregator of the fleet, by name.
+    Aggregator,
+    /// The authority itself.
+    Authority,
+}
+
+impl RoleKind {
+    /// As stored, logged and written in SAN URIs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Aggregator => "aggregator",
             Self::Authority => "authority",
         }
+    }
+
+    /// Reads what [`RoleKind::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Device, Self::Aggregator, Self::Authority]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+    }
+}
+
+impl fmt::Display for RoleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -101,7 +147,7 @@ pub enum CertificateError {
     OtherFleet(Fleet),
     /// It is of another role than the caller needs.
     #[error("the certificate is of the role {0}")]
-    OtherRole(&'static str),
+    OtherRole(RoleKind),
     /// The signature does not verify under the certificate's key.
     #[error("the signature is not by this certificate's key")]
     Signature,

@@ -13,7 +13,8 @@
 //! | [`policy`], [`verify`] | which evidence is good enough, and the judgement as lists of checks |
 //! | [`refusals`] | every way to fail, numbered |
 //! | [`certificate`], [`status`], [`result`] | what the authority issues, and how others check it |
-//! | [`tlog`] | the log of what it did: a Merkle tree, its proofs, its signed heads |
+//! | [`events`], [`inclusion`] | what its log says, and that a certificate is in it |
+//! | [`tlog`] | the log itself: a Merkle tree, its proofs, its signed heads |
 //!
 //! Who must trust what: the authority trusts the installed anchors; devices and the aggregator
 //! trust the pinned certificate authority and what it signs; nobody trusts what a TPM's storage
@@ -24,8 +25,10 @@ pub mod binding;
 pub mod certificate;
 pub mod csr;
 pub mod endorsement;
+pub mod events;
 pub mod hex;
 pub mod ids;
+pub mod inclusion;
 pub mod messages;
 pub mod pcr;
 pub mod policy;

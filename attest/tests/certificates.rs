@@ -13,7 +13,8 @@ use p256::ecdsa::SigningKey;
 use p256::elliptic_curve::Generate;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 use sealsum_attest::certificate::{
-    CertificateError, FleetCa, Identity, Role, X25519_EXTENSION, X25519_EXTENSION_ARCS, parse_uri,
+    CertificateError, FleetCa, Identity, Role, RoleKind, X25519_EXTENSION, X25519_EXTENSION_ARCS,
+    parse_uri,
 };
 use sealsum_attest::ids::{DeviceId, Fleet};
 use sealsum_attest::result::{Claims, ResultError, Status};
@@ -227,7 +228,7 @@ fn a_status_list_by_anybody_else_is_refused() {
     let forged = list(&fleet, 9)
         .sign(&[certificate], |bytes| Ok::<_, ()>(fixed_signature(&device, bytes)))
         .unwrap();
-    let role = StatusError::Authority(CertificateError::OtherRole("device"));
+    let role = StatusError::Authority(CertificateError::OtherRole(RoleKind::Device));
     assert_eq!(verify(&forged), Err(role));
     // The authority's certificate, but another key.
     let forged = list(&fleet, 9)
@@ -347,7 +348,7 @@ fn a_result_by_a_device_is_refused() {
     let certificate = fleet.certify_key(&fleet.params(&device_role()), &device);
     let sign = |bytes: &[u8]| Ok::<_, ()>(fixed_signature(&device, bytes));
     let forged = claims(&fleet).sign(&[certificate], sign).unwrap();
-    let expected = Err(ResultError::Authority(CertificateError::OtherRole("device")));
+    let expected = Err(ResultError::Authority(CertificateError::OtherRole(RoleKind::Device)));
     assert_eq!(verify(&fleet, &forged, now()), expected);
     let chainless = claims(&fleet).sign(&[], sign).unwrap();
     assert!(matches!(verify(&fleet, &chainless, now()), Err(ResultError::Authority(_))));

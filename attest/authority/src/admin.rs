@@ -8,6 +8,7 @@ use axum::extract::{Extension, State};
 use axum::routing::{get, post};
 use axum::{Json as Answer, Router};
 use jiff::Timestamp;
+use sealsum_attest::events::Event;
 use sealsum_attest::hex;
 use sealsum_attest::ids::{DeviceId, Name};
 use sealsum_attest::messages::Bytes;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::authority::Authority;
 use crate::devices::{self, DeviceList, DeviceView, Reason};
 use crate::http::{Clock, Service};
-use crate::log::{self, Event};
+use crate::log;
 use crate::store::{RoleKind, TokenRow};
 use crate::tokens;
 

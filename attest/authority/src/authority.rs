@@ -11,6 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rustls::pki_types::CertificateDer;
 use sealsum_attest::certificate::{Role, chain_from_pem};
+use sealsum_attest::events::Event;
 use sealsum_attest::hex;
 use sealsum_attest::messages::Info;
 use sealsum_attest::messages::PROTOCOL_VERSION;
@@ -24,7 +25,7 @@ use crate::ca::{Ca, CaError, Issued, Leaf};
 use crate::config::{Config, StateFile};
 use crate::issuance;
 use crate::keys::{self, ServerKey};
-use crate::log::{self, Event, Head, Rules};
+use crate::log::{self, Head, Rules};
 use crate::metrics::Metrics;
 use crate::rate::Limiter;
 use crate::sessions::{Limits, Sessions};
@@ -262,8 +263,15 @@ fn record_policy(
         tpm_roots_sha256: fingerprint(tpm_roots),
     };
     store.write("record_policy", |tx| {
-        if log::last_rules(tx)?.as_ref() != Some(&rules) {
-            log::append(tx, now.as_second(), &Event::PolicyChanged(rules))?;
+        let last = log::last_rules(tx)?;
+        if last.as_ref() != Some(&rules) {
+            let event = Event::PolicyChanged {
+                old_sha256: last.map(|rules| rules.policy_sha256),
+                new_sha256: rules.policy_sha256,
+                tpm_roots_sha256: rules.tpm_roots_sha256,
+                actor: None,
+            };
+            log::append(tx, now.as_second(), &event)?;
         }
         Ok(())
     })

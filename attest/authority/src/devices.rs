@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use sealsum_attest::certificate::Role;
+use sealsum_attest::events::Event;
 use sealsum_attest::hex;
 use sealsum_attest::ids::DeviceId;
 use sealsum_daemon::{Failure, codes};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::Authority;
 use crate::issuance;
-use crate::log::{self, Event};
+use crate::log;
 use crate::store::{
     CertificateRow, DeviceRow, EkFacts, EvidenceFile, Revocation, RoleKind, StoreError,
     certificates, devices as rows, evidence, status,

@@ -8,18 +8,20 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use sealsum_attest::certificate::Role;
+use sealsum_attest::events::Event;
 use sealsum_attest::hex;
 use sealsum_attest::ids::{DeviceId, SessionId};
 use sealsum_attest::messages::{EnrolAnswer, EnrolChallenge, EnrolGrant, EnrolRequest};
 use sealsum_attest::refusals;
 use sealsum_attest::verify::{self, Session, Verified};
 use sealsum_daemon::Failure;
+use sha2::{Digest as _, Sha256};
 
 use crate::authority::{Authority, generator};
 use crate::ca::{Issued, Leaf};
 use crate::evidence::{self, Kept};
 use crate::failures::{busy, evidence_refused, revoked};
-use crate::log::{self, Event};
+use crate::log;
 use crate::rate::site;
 use crate::record;
 use crate::sessions::NotOpened;
@@ -179,19 +181,19 @@ impl Admission<'_> {
         let epoch = before.as_ref().map_or(1, |row| row.epoch + 1);
         let role = Role::Device(*device);
         issuance::revoke_certificates(tx, &role, now)?;
-        log::append(tx, now.as_second(), &self.event(epoch))?;
+        let claims = record::claims(authority, self.verified, epoch, self.issued);
+        let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
+        log::append(tx, now.as_second(), &self.event(epoch, &result_jwt))?;
         let log_index = issuance::record(tx, &role, epoch, self.issued, now)?;
         devices::put(tx, &self.row(before, epoch, log_index, now)?)?;
         devices::bind_x25519(tx, device, &x25519)?;
-        let claims = record::claims(authority, self.verified, epoch, self.issued);
-        let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
         let mut files = self.kept.files;
         files.push(EvidenceFile::new("result.jwt", result_jwt.as_bytes()));
         evidence_rows::insert(tx, device, log_index, Occasion::Enrolment, &files)?;
         Ok(Recorded { epoch, log_index, result_jwt })
     }
 
-    fn event(&self, epoch: u64) -> Event {
+    fn event(&self, epoch: u64, result_jwt: &str) -> Event {
         let keys = self.verified.keys();
         Event::DeviceEnrolled {
             device: self.verified.device().to_string(),
@@ -202,6 +204,7 @@ impl Admission<'_> {
             x25519: hex::encode(&keys.x25519_public),
             transcript: self.kept.transcript.clone(),
             policy_sha256: hex::encode(self.verified.policy_sha256()),
+            result_sha256: hex::encode(&Sha256::digest(result_jwt)),
             token_sha256: self.token.map(|token| hex::encode(&token.token_sha256)),
         }
     }

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use rusqlite::Connection;
 use sealsum_attest::certificate::Role;
+use sealsum_attest::events::Event;
 use sealsum_attest::hex;
-use sha2::{Digest as _, Sha256};
 
 use crate::ca::Issued;
-use crate::log::{self, Event};
-use crate::store::{CertificateRow, RoleKind, StoreError, certificates, status};
+use crate::log;
+use crate::store::{CertificateRow, StoreError, certificates, status};
 
 /// Records an issued certificate; returns its position in the log.
 pub(crate) fn record(
@@ -18,13 +18,12 @@ pub(crate) fn record(
     issued: &Issued,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let (kind, subject) = subject_of(role);
     certificates::insert(
         tx,
         &CertificateRow {
             serial: issued.serial.clone(),
-            role: kind,
-            subject: subject.clone(),
+            role: role.kind(),
+            subject: role.subject(),
             epoch,
             not_before: issued.not_before.as_second(),
             not_after: issued.not_after.as_second(),
@@ -32,14 +31,8 @@ pub(crate) fn record(
             revoked_at: None,
         },
     )?;
-    let event = Event::CertificateIssued {
-        serial: hex::encode(&issued.serial),
-        role: kind,
-        subject,
-        certificate_sha256: hex::encode(&Sha256::digest(&issued.der)),
-        spki_sha256: hex::encode(&issued.spki_sha256),
-        not_after: issued.not_after.as_second(),
-    };
+    let event =
+        Event::certificate_issued(&issued.der).map_err(|_| StoreError::Corrupt("certificate"))?;
     log::append(tx, now.as_second(), &event)
 }
 
@@ -49,8 +42,8 @@ pub(crate) fn revoke_certificates(
     role: &Role,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let (kind, subject) = subject_of(role);
-    let serials = certificates::revoke_all(tx, kind, &subject, now.as_second())?;
+    let subject = role.subject();
+    let serials = certificates::revoke_all(tx, role.kind(), &subject, now.as_second())?;
     if !serials.is_empty() {
         status::raise_number(tx)?;
     }
@@ -60,13 +53,4 @@ pub(crate) fn revoke_certificates(
         log::append(tx, now.as_second(), &event)?;
     }
     Ok(())
-}
-
-/// As certificates are filed: the kind of role, and the device id or the server's name.
-pub(crate) fn subject_of(role: &Role) -> (RoleKind, String) {
-    match role {
-        Role::Device(id) => (RoleKind::Device, id.to_string()),
-        Role::Aggregator(name) => (RoleKind::Aggregator, name.to_string()),
-        Role::Authority => (RoleKind::Authority, "authority".into()),
-    }
 }

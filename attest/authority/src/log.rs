@@ -5,117 +5,15 @@
 //! zero bytes. [`append`] runs inside the transaction of the action itself. Triggers in the
 //! schema refuse updates, deletions and gaps; [`verify`] finds what got past them.
 
-use std::collections::BTreeMap;
-
 use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use serde::Serialize;
-use serde_json::Value;
+use sealsum_attest::events::{Event, canonical};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{RoleKind, StoreError, signed, unsigned};
-
-/// What happened. Hashes instead of personal data; byte strings in hex.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "type")]
-pub enum Event {
-    /// The fleet was set up.
-    #[serde(rename = "authority.created")]
-    AuthorityCreated {
-        /// Its name.
-        fleet: String,
-        /// SHA-256 of the CA certificate.
-        ca_sha256: String,
-    },
-    /// The rules by which evidence is judged are not those of the last run.
-    #[serde(rename = "policy.changed")]
-    PolicyChanged(Rules),
-    /// An operator made a token.
-    #[serde(rename = "token.created")]
-    TokenCreated {
-        /// SHA-256 of the token.
-        token_sha256: String,
-        /// What it is good for.
-        role: RoleKind,
-        /// How many enrolments it lets through.
-        uses: u32,
-        /// Unix seconds.
-        expires_at: i64,
-        /// The endorsement key it is bound to.
-        ek_sha256: Option<String>,
-        /// Unix user id of the operator.
-        actor: u32,
-    },
-    /// A device's evidence was accepted.
-    #[serde(rename = "device.enrolled")]
-    DeviceEnrolled {
-        /// Its id.
-        device: String,
-        /// Counts its enrolments.
-        epoch: u64,
-        /// SHA-256 of its EK certificate.
-        ek_certificate_sha256: String,
-        /// Name of the attestation key.
-        ak_name: String,
-        /// Name of the device key.
-        dk_name: String,
-        /// X25519 public key.
-        x25519: String,
-        /// The enrolment transcript T.
-        transcript: String,
-        /// SHA-256 of the policy that judged.
-        policy_sha256: String,
-        /// SHA-256 of the token that opened the door; none on the allow-list.
-        token_sha256: Option<String>,
-    },
-    /// A device showed a fresh quote and got a new certificate.
-    #[serde(rename = "device.renewed")]
-    DeviceRenewed {
-        /// Its id.
-        device: String,
-        /// Of the enrolment that it renews.
-        epoch: u64,
-        /// SHA-256 of the policy that judged.
-        policy_sha256: String,
-    },
-    /// The CA signed a certificate.
-    #[serde(rename = "certificate.issued")]
-    CertificateIssued {
-        /// Serial number.
-        serial: String,
-        /// Whom it speaks for.
-        role: RoleKind,
-        /// Device id or server name.
-        subject: String,
-        /// SHA-256 of the certificate.
-        certificate_sha256: String,
-        /// SHA-256 of its SubjectPublicKeyInfo.
-        spki_sha256: String,
-        /// Unix seconds.
-        not_after: i64,
-    },
-    /// A certificate ended before its time because a newer one of the same subject replaced it.
-    #[serde(rename = "certificate.revoked")]
-    CertificateRevoked {
-        /// Serial number.
-        serial: String,
-        /// Device id or server name.
-        subject: String,
-    },
-    /// An operator shut a device out.
-    #[serde(rename = "device.revoked")]
-    DeviceRevoked {
-        /// Its id.
-        device: String,
-        /// As given.
-        reason: String,
-        /// Unix user id of the operator.
-        actor: u32,
-    },
-}
+use crate::store::{StoreError, signed, unsigned};
 
 /// By what evidence is judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// SHA-256 of the policy.
     pub policy_sha256: String,
@@ -146,7 +44,7 @@ pub struct Broken {
 /// [`StoreError`] from SQLite.
 pub fn append(tx: &Connection, now: i64, event: &Event) -> Result<u64, StoreError> {
     let Head { size, root } = head(tx)?;
-    let entry = canonical(size, now, event)?;
+    let entry = canonical(size, now, event);
     let chain = link(&root, size, &entry);
     tx.execute("INSERT INTO log VALUES (?1, ?2, ?3)", params![signed(size)?, entry, chain])?;
     Ok(size)
@@ -194,7 +92,7 @@ pub fn verify(view: &Connection) -> Result<Result<Head, Broken>, StoreError> {
 /// [`StoreError`] if the table cannot be read.
 pub fn last_rules(view: &Connection) -> Result<Option<Rules>, StoreError> {
     let rules = view.query_row(
-        "SELECT json_extract(text, '$.policy_sha256'), json_extract(text, '$.tpm_roots_sha256')
+        "SELECT json_extract(text, '$.new_sha256'), json_extract(text, '$.tpm_roots_sha256')
          FROM (SELECT position, CAST(entry AS TEXT) AS text FROM log)
          WHERE json_extract(text, '$.type') = 'policy.changed'
          ORDER BY position DESC LIMIT 1",
@@ -211,17 +109,6 @@ pub fn sign_head(key: &SigningKey, head: &Head) -> Signature {
     message.extend(head.size.to_be_bytes());
     message.extend(head.root);
     key.sign(&message)
-}
-
-fn canonical(position: u64, now: i64, event: &Event) -> Result<Vec<u8>, StoreError> {
-    let Ok(Value::Object(fields)) = serde_json::to_value(event) else {
-        return Err(StoreError::Corrupt("event"));
-    };
-    let mut sorted: BTreeMap<String, Value> = fields.into_iter().collect();
-    sorted.insert("v".into(), 1.into());
-    sorted.insert("seq".into(), position.into());
-    sorted.insert("ts".into(), now.into());
-    serde_json::to_vec(&sorted).map_err(|_| StoreError::Corrupt("event"))
 }
 
 fn link(previous: &[u8; 32], position: u64, entry: &[u8]) -> [u8; 32] {
@@ -316,16 +203,6 @@ mod tests {
         raw.execute_batch("DROP TRIGGER log_rows_stay; DELETE FROM log WHERE position = 1")
             .unwrap();
         assert_eq!(store.read(verify).unwrap(), Err(Broken { position: 1 }));
-    }
-
-    #[test]
-    fn entries_are_flat_sorted_json() {
-        let event = Event::DeviceRevoked { device: "ab".into(), reason: "other".into(), actor: 7 };
-        let entry = String::from_utf8(canonical(3, 5, &event).unwrap()).unwrap();
-        assert_eq!(
-            entry,
-            r#"{"actor":7,"device":"ab","reason":"other","seq":3,"ts":5,"type":"device.revoked","v":1}"#
-        );
     }
 
     #[test]

@@ -6,18 +6,21 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use sealsum_attest::certificate::Role;
+use sealsum_attest::events::Event;
+use sealsum_attest::hex;
 use sealsum_attest::ids::DeviceId;
 use sealsum_attest::messages::{EnrolGrant, PROTOCOL_VERSION, RenewAnswer, RenewChallenge};
 use sealsum_attest::refusals;
 use sealsum_attest::verify::{self, RenewalSession, Verified};
 use sealsum_daemon::Failure;
+use sha2::{Digest as _, Sha256};
 
 use crate::authority::{Authority, generator};
 use crate::ca::Issued;
 use crate::client::Client;
 use crate::enrol::{leaf_of, not_opened};
 use crate::failures::{evidence_refused, refused, revoked};
-use crate::log::{self, Event};
+use crate::log;
 use crate::rate::site;
 use crate::store::{DeviceRecord, DeviceRow, EvidenceFile, Occasion, devices, evidence as rows};
 use crate::{evidence, issuance, record};
@@ -91,11 +94,9 @@ fn finish_uncounted(
     let verified =
         verify::judge_renewal(session, answer, &authority.policy, now).map_err(evidence_refused)?;
     let issued = authority.ca.issue(&leaf_of(&verified), now)?;
-    let (epoch, log_index) = authority
-        .store
-        .write("renew_device", |tx| record_renewal(tx, &verified, &issued, &files, now))?;
-    let claims = record::claims(authority, &verified, epoch, &issued);
-    let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
+    let renewal = Renewal { verified: &verified, issued: &issued, files: &files };
+    let Recorded { epoch, log_index, result_jwt } =
+        authority.store.write("renew_device", |tx| renewal.record(authority, tx, now))?;
     tracing::info!(%device, epoch, log_index, "device renewed");
     Ok(EnrolGrant {
         device,
@@ -123,24 +124,41 @@ fn member(view: &Connection, device: &DeviceId) -> Result<DeviceRow, Failure> {
     Ok(row)
 }
 
-fn record_renewal(
-    tx: &Connection,
-    verified: &Verified,
-    issued: &Issued,
-    files: &[EvidenceFile],
-    now: Timestamp,
-) -> Result<(u64, u64), Failure> {
-    let row = member(tx, verified.device())?;
-    let attestation = record::attestation(verified);
-    let event = Event::DeviceRenewed {
-        device: row.device.to_string(),
-        epoch: row.epoch,
-        policy_sha256: attestation.policy_sha256.clone(),
-    };
-    log::append(tx, now.as_second(), &event)?;
-    let role = Role::Device(row.device);
-    let log_index = issuance::record(tx, &role, row.epoch, issued, now)?;
-    devices::put_record(tx, &row.device, &DeviceRecord { attestation, ..row.record })?;
-    rows::insert(tx, &row.device, log_index, Occasion::Renewal, files)?;
-    Ok((row.epoch, log_index))
+/// Everything that becomes a fact together.
+struct Renewal<'a> {
+    verified: &'a Verified,
+    issued: &'a Issued,
+    files: &'a [EvidenceFile],
+}
+
+struct Recorded {
+    epoch: u64,
+    log_index: u64,
+    result_jwt: String,
+}
+
+impl Renewal<'_> {
+    fn record(
+        &self,
+        authority: &Authority,
+        tx: &Connection,
+        now: Timestamp,
+    ) -> Result<Recorded, Failure> {
+        let row = member(tx, self.verified.device())?;
+        let claims = record::claims(authority, self.verified, row.epoch, self.issued);
+        let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
+        let attestation = record::attestation(self.verified);
+        let event = Event::DeviceRenewed {
+            device: row.device.to_string(),
+            epoch: row.epoch,
+            policy_sha256: attestation.policy_sha256.clone(),
+            result_sha256: hex::encode(&Sha256::digest(&result_jwt)),
+        };
+        log::append(tx, now.as_second(), &event)?;
+        let role = Role::Device(row.device);
+        let log_index = issuance::record(tx, &role, row.epoch, self.issued, now)?;
+        devices::put_record(tx, &row.device, &DeviceRecord { attestation, ..row.record })?;
+        rows::insert(tx, &row.device, log_index, Occasion::Renewal, self.files)?;
+        Ok(Recorded { epoch: row.epoch, log_index, result_jwt })
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sealsum_attest::certificate::chain_from_pem;
+use sealsum_attest::events::Event;
 use sealsum_attest::hex;
 use sealsum_attest::ids::Fleet;
 use sealsum_daemon::{Failure, codes, files};
@@ -14,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ca::{self, CaError};
 use crate::config::{StateFile, certificates_at};
 use crate::keys::{self, ServerKey};
-use crate::log::{self, Event};
+use crate::log;
 use crate::store::Store;
 
 /// State of a packaged installation.

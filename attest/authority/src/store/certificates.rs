@@ -1,39 +1,9 @@
 //! Rows of issued certificates.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use serde::{Deserialize, Serialize};
+use sealsum_attest::certificate::RoleKind;
 
 use super::{StoreError, signed, unsigned};
-
-/// Whom a certificate speaks for. Agents accept one role as a server, never the other two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RoleKind {
-    /// A device, by its endorsement key.
-    Device,
-    /// The aggregator of the fleet, by name.
-    Aggregator,
-    /// This program.
-    Authority,
-}
-
-impl RoleKind {
-    /// As stored, logged and written in SAN URIs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Device => "device",
-            Self::Aggregator => "aggregator",
-            Self::Authority => "authority",
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::Device, Self::Aggregator, Self::Authority]
-            .into_iter()
-            .find(|role| role.as_str() == text)
-    }
-}
 
 /// One issued certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
-pub use certificates::{CertificateRow, RoleKind};
+pub use certificates::CertificateRow;
 pub use devices::{Attestation, Counts, DeviceRecord, DeviceRow, EkFacts, KeyRecord, Revocation};
 pub use evidence::{EvidenceFile, Occasion};
+pub use sealsum_attest::certificate::RoleKind;
 pub use tokens::TokenRow;
 
 /// Version of `schema.sql`, kept in SQLite's `user_version`.
