@@ -44,5 +44,4 @@ pub mod status;
 pub mod submission;
 pub mod tasks;
 mod toml_edit;
-mod transport;
 pub mod upstream;

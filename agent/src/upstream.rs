@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use sealsum_daemon::codes::{self, Exit};
-use sealsum_daemon::{Failure, http, tls};
+use sealsum_daemon::https::{self, TlsConnector};
+use sealsum_daemon::{Failure, http};
 use ureq::config::Config;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, TcpConnector};
-
-use crate::transport::TlsConnector;
 
 /// The handshake may hold one signature by a slow TPM, whose own deadline is 9 s.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -148,14 +147,8 @@ impl Upstream {
         )
     }
 
-    /// ureq's error does not name its cause, which is where the TLS error is.
     fn explain(&self, error: &ureq::Error) -> Failure {
-        let target = format!("{} {}", self.who, self.base);
-        match error {
-            ureq::Error::Io(error) => tls::connection_failure(&target, error),
-            ureq::Error::Rustls(error) => tls::connection_failure(&target, error),
-            other => tls::connection_failure(&target, other),
-        }
+        https::failure(&format!("{} {}", self.who, self.base), error)
     }
 }
 

@@ -93,17 +93,3 @@ fn the_tests_that_the_document_names_exist() {
     }
     assert!(count >= 15, "{count} tests named");
 }
-
-#[test]
-#[ignore = "prints the rows for the document"]
-fn print_the_tables() {
-    for guard in Guard::ALL {
-        let (id, name, by) = (guard.id(), guard.name(), guard.by().as_str());
-        println!("| {id} | {name} | {by} | {} |", guard.explanation());
-    }
-    println!("{:?}", (SignedTask::MAX_BYTES, Grant::MAX_BYTES, Announcement::MAX_BYTES));
-    println!("{:?}", (Advertise::MAX_BYTES, Roster::MAX_BYTES, SharedKeys::MAX_BYTES));
-    println!("{:?}", (InboundShares::MAX_BYTES, ShareAck::MAX_BYTES, Sharers::MAX_BYTES));
-    println!("{:?}", (MaskedInput::MAX_BYTES, Survivors::MAX_BYTES));
-    println!("{:?}", (ConsistencySignature::MAX_BYTES, Quorum::MAX_BYTES, Reveal::MAX_BYTES));
-}

@@ -5,13 +5,12 @@ mod fleet;
 
 use fleet::*;
 use sealsum_protocol::bitmap::Bitmap;
-use sealsum_protocol::client::{Acknowledged, Checking, Masking, Quantized, Sharing, Signed};
+use sealsum_protocol::client::{Acknowledged, Checking, Masking, Sharing, Signed};
 use sealsum_protocol::error::Error;
 use sealsum_protocol::guard::Guard;
 use sealsum_protocol::messages::*;
 use sealsum_protocol::server::Stage;
 use sealsum_protocol::time::Now;
-use zeroize::Zeroizing;
 
 fn guard<T>(result: Result<T, Error>) -> Option<Guard> {
     result.err().map(|error| error.guard().expect("a refusal"))
@@ -143,7 +142,12 @@ fn a_ciphertext_that_does_not_open_costs_that_share_only() {
 }
 
 fn masking() -> (Simulation, Masking) {
-    let mut simulation = Simulation::new(5, task(5, |_| {}));
+    masking_of(5)
+}
+
+fn masking_of(coordinates: u32) -> (Simulation, Masking) {
+    let mut simulation =
+        Simulation::new(5, task(5, |fields| fields.coordinates = coordinates));
     simulation.share();
     simulation.acknowledge();
     simulation.take_sharers();
@@ -172,7 +176,8 @@ fn a_copy_of_the_device_cannot_mask_after_it() {
     assert_eq!(guard(masked), Some(Guard::OnceCounter));
 
     let (mut simulation, client) = masking();
-    let short = Quantized::from_integers(Zeroizing::new(vec![0; 4]));
+    let (mut other, of_other) = masking_of(4);
+    let short = of_other.prepare(&[0.0; 4], None, &mut other.rng).unwrap();
     let masked = client.mask(short, &mut simulation.devices[0].once, START);
     assert_eq!(guard(masked), Some(Guard::Norm));
     assert_eq!(simulation.devices[0].counter.0.get(), 0, "nothing was spent");

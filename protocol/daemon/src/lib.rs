@@ -7,6 +7,7 @@ pub mod failure;
 pub mod files;
 pub mod health;
 pub mod http;
+pub mod https;
 pub mod lock;
 pub mod log;
 mod program;

@@ -89,13 +89,6 @@ fn weigh(update: &[f64], weight: Option<f64>, task: &Task) -> Result<Zeroizing<V
     }
 }
 
-impl Quantized {
-    /// The integers, noise included, for a caller that made them otherwise.
-    pub fn from_integers(integers: Zeroizing<Vec<i64>>) -> Self {
-        Self(integers)
-    }
-}
-
 impl Masking {
     pub(super) fn new(seat: Seat, secrets: MaskSecrets, shared: Bitmap, held: HeldShares) -> Self {
         let transcript = seat.cohort.transcript.with_sharers(&shared);

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&format!("no temporary directory: {error}")),
     };
     let directory = kept.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let mut report = Report::new(checks::COUNT);
+    let mut report = Report::default();
     let mut fleet = match Fleet::prepare(&directory, &mut report) {
         Ok(fleet) => fleet,
         Err(error) => return fail(&format!("the fleet does not start: {error}")),

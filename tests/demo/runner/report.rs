@@ -1,4 +1,4 @@
-//! One line a check as it happens, and the report file at the end.
+//! One line a check as it happens; at the end `report.json`, and `output.txt` with the same lines.
 
 use std::any::Any;
 use std::io::{IsTerminal, Write};
@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use sealsum_demo::CHECKS;
 use serde_json::{Value, json};
 
-/// Where `report.json` is written, from where `make demo` runs.
+/// Where the files are written, from where `make demo` runs.
 const FOLDER: &str = "target/demo";
 
 /// What a check found: a sentence to print, or why it failed.
@@ -18,24 +19,26 @@ pub(crate) type Finding = Result<String, Box<dyn std::error::Error>>;
 /// The checks so far.
 pub(crate) struct Report {
     entries: Vec<Value>,
-    expected: usize,
+    lines: String,
     colour: bool,
 }
 
-impl Report {
-    /// A report that is complete with `expected` checks.
-    pub(crate) fn new(expected: usize) -> Self {
+impl Default for Report {
+    fn default() -> Self {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { entries: Vec::new(), expected, colour }
+        Self { entries: Vec::new(), lines: String::new(), colour }
     }
+}
 
+impl Report {
     /// Says on stderr what is being done, for who waits.
     pub(crate) fn progress(&self, what: &str) {
         eprintln!("   .. {what}");
     }
 
-    /// Runs one check, prints its line and keeps the result. A panic is a failure.
+    /// Runs the next of [`CHECKS`], prints its line and keeps the result. A panic is a failure.
     pub(crate) fn check(&mut self, id: &str, check: impl FnOnce(&Report) -> Finding) {
+        assert_eq!(CHECKS.get(self.entries.len()), Some(&id), "the checks have an order");
         self.progress(id);
         let started = Instant::now();
         let finding = catch_unwind(AssertUnwindSafe(|| check(self)))
@@ -49,27 +52,30 @@ impl Report {
         self.entries.push(json!({ "id": id, "ok": ok, "detail": detail, "seconds": seconds }));
     }
 
-    fn print_line(&self, id: &str, ok: bool, detail: &str) {
+    fn print_line(&mut self, id: &str, ok: bool, detail: &str) {
         let (word, colour) = if ok { ("ok  ", "\x1b[32m") } else { ("FAIL", "\x1b[31m") };
         let (colour, plain) = if self.colour { (colour, "\x1b[0m") } else { ("", "") };
-        let number = self.entries.len() + 1;
-        println!("{colour}{word}{plain} {number:02} {id:<18} {detail}");
+        let rest = format!("{:02} {id:<18} {detail}", self.entries.len() + 1);
+        println!("{colour}{word}{plain} {rest}");
+        self.lines += &format!("{word} {rest}\n");
         // A closed pipe is no reason to stop checking.
         let _ = std::io::stdout().flush();
     }
 
-    /// Writes the report and prints the last line.
+    /// Writes the files and prints the last line.
     pub(crate) fn finish(self) -> ExitCode {
-        let failed = self.entries.iter().filter(|entry| entry["ok"] != true).count();
-        let passed = self.entries.len() - failed;
-        let failed = failed + self.expected.saturating_sub(self.entries.len());
-        let text = format!("{:#}\n", Value::Array(self.entries));
-        let written = std::fs::create_dir_all(FOLDER)
-            .and_then(|()| std::fs::write(Path::new(FOLDER).join("report.json"), text));
+        let passed = self.entries.iter().filter(|entry| entry["ok"] == true).count();
+        let failed = CHECKS.len() - passed;
+        let last = format!("demo: {passed} passed, {failed} failed\n");
+        let report = format!("{:#}\n", Value::Array(self.entries));
+        let folder = Path::new(FOLDER);
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(folder.join("report.json"), report))
+            .and_then(|()| std::fs::write(folder.join("output.txt"), self.lines + &last));
         if let Err(error) = &written {
-            eprintln!("error: {FOLDER}/report.json: {error}");
+            eprintln!("error: {FOLDER}: {error}");
         }
-        println!("demo: {passed} passed, {failed} failed");
+        print!("{last}");
         if failed == 0 && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }

@@ -16,9 +16,6 @@ use crate::tasks;
 
 pub(crate) use leftovers::nothing_left;
 
-/// How many checks make the demo complete.
-pub(crate) const COUNT: usize = 13;
-
 /// Runs all checks that need the fleet.
 pub(crate) fn run_all(fleet: &mut Fleet, report: &mut Report) {
     report.check("enrol-all", |report| enrolment::everyone(fleet, report));

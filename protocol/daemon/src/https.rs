@@ -1,7 +1,8 @@
 //! ureq over a rustls configuration of ours.
 //!
-//! ureq 3 takes certificates and keys as bytes only, while our key is in a TPM and the server's
-//! role must be checked. This is ureq's own TLS connector with the configuration passed in.
+//! ureq 3 takes certificates and keys as bytes only, while a device's key is in its TPM and the
+//! server's role must be checked. This is ureq's own TLS connector with the configuration passed
+//! in, and what its errors mean.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -14,8 +15,10 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
+use crate::{Failure, tls};
+
 /// Wraps a TCP connection into TLS.
-pub(crate) struct TlsConnector(pub(crate) Arc<ClientConfig>);
+pub struct TlsConnector(pub Arc<ClientConfig>);
 
 impl fmt::Debug for TlsConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +53,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
 }
 
 /// A TLS connection as ureq reads and writes it.
-pub(crate) struct TlsTransport {
+pub struct TlsTransport {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
@@ -87,5 +90,15 @@ impl Transport for TlsTransport {
 
     fn is_tls(&self) -> bool {
         true
+    }
+}
+
+/// Why a request to `target` got no answer. ureq's error does not name its cause, which is where
+/// the TLS error is.
+pub fn failure(target: &str, error: &Error) -> Failure {
+    match error {
+        Error::Io(error) => tls::connection_failure(target, error),
+        Error::Rustls(error) => tls::connection_failure(target, error),
+        other => tls::connection_failure(target, other),
     }
 }
