@@ -146,8 +146,7 @@ fn masking() -> (Simulation, Masking) {
 }
 
 fn masking_of(coordinates: u32) -> (Simulation, Masking) {
-    let mut simulation =
-        Simulation::new(5, task(5, |fields| fields.coordinates = coordinates));
+    let mut simulation = Simulation::new(5, task(5, |fields| fields.coordinates = coordinates));
     simulation.share();
     simulation.acknowledge();
     simulation.take_sharers();
