@@ -1,4 +1,5 @@
 //! What `make install` puts on a device or a server.
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
