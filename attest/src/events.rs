@@ -105,6 +105,34 @@ pub enum Event {
         /// SHA-256 of the signed attestation result.
         result_sha256: String,
     },
+    /// A device on record came back with new keys under the same endorsement key; its older
+    /// certificates end here.
+    #[serde(rename = "device.reenrolled")]
+    DeviceReenrolled {
+        /// Its id.
+        device: String,
+        /// The enrolment that begins.
+        epoch: u64,
+        /// What is new, of `ak`, `dk`, `srk` and `x25519`, with a comma between; a new `srk`
+        /// shows that the TPM was cleared.
+        rotated: String,
+        /// `endorsement_key` if being on record opened the door, else `token` or `allow_list`.
+        admitted_by: String,
+    },
+    /// A device replaced keys at a renewal; its older certificates end at `older_until`.
+    #[serde(rename = "device.rotated")]
+    DeviceRotated {
+        /// Its id.
+        device: String,
+        /// The epoch that begins.
+        epoch: u64,
+        /// Name of the new device key.
+        dk_name: String,
+        /// The new X25519 public key.
+        x25519: String,
+        /// Unix seconds.
+        older_until: i64,
+    },
     /// Two machines act as one device: its TPM's state was copied. Both are shut out.
     #[serde(rename = "device.cloned")]
     DeviceCloned {

@@ -16,26 +16,52 @@ pub struct TpmState {
     pub reset_count: u32,
     /// Restarts since the last reset.
     pub restart_count: u32,
+    /// Milliseconds of the TPM's clock. Within one reset and restart it only grows; a power cut
+    /// may set it back.
+    pub clock_ms: u64,
     /// Vendor's firmware version.
     pub firmware_version: u64,
 }
 
 impl TpmState {
-    /// Demands that nothing went down since `last`. An unsafe or backward clock is no fault: power
-    /// cuts make one.
+    /// Demands that nothing went down since `last`. An unsafe clock is no fault, nor is one that a
+    /// reset or restart set back: power cuts make them.
     ///
     /// # Errors
     /// Check 37.
     pub fn check_after(&self, last: &Self) -> Result<(), Refusal> {
-        let counters = (self.reset_count, self.restart_count);
-        if counters < (last.reset_count, last.restart_count) {
-            return Err(COUNTERS.refuse("the TPM's reset and restart counters went down"));
+        if self.is_before(last) {
+            return Err(
+                COUNTERS.refuse("the TPM's reset and restart counters or its clock went down")
+            );
         }
         if self.firmware_version < last.firmware_version {
             return Err(COUNTERS.refuse("the TPM's firmware went back to an older version"));
         }
         Ok(())
     }
+
+    /// Whether one TPM that was in the state `last` can never be in this one again: then there are
+    /// two, or its memory was set back. Clearing a TPM starts its counters anew, so both states
+    /// must be of one storage hierarchy (TPM 2.0 Library, Part 3, TPM2_Clear).
+    pub fn is_before(&self, last: &Self) -> bool {
+        let order = |state: &Self| (state.reset_count, state.restart_count, state.clock_ms);
+        order(self) < order(last)
+    }
+}
+
+/// The state that a TPMS_ATTEST tells, whoever signed it.
+///
+/// # Errors
+/// Checks 28 and 32.
+pub fn state_of(attest: &[u8]) -> Result<TpmState, Refusal> {
+    parse_attest("quote", attest).map(|parsed| state(&parsed))
+}
+
+fn state(parsed: &Attest) -> TpmState {
+    let ClockInfo { clock, reset_count, restart_count, .. } = parsed.clock;
+    let firmware_version = parsed.firmware_version;
+    TpmState { reset_count, restart_count, clock_ms: clock, firmware_version }
 }
 
 /// Demands a quote of exactly the PCRs `wanted`, made by `ak` for `extra_data`.
@@ -58,8 +84,7 @@ pub fn check_quote(
     check_nonce("quote", &parsed, extra_data)?;
     pcr::check_selection(selection, wanted)?;
     pcr::check_values(values, wanted, digest)?;
-    let ClockInfo { reset_count, restart_count, .. } = parsed.clock;
-    Ok(TpmState { reset_count, restart_count, firmware_version: parsed.firmware_version })
+    Ok(state(&parsed))
 }
 
 /// Demands a certification of the object `name`, made by `ak` for `extra_data`.

@@ -94,6 +94,35 @@ pub fn admit(
     policy: &EnrolmentPolicy,
     now: Timestamp,
 ) -> Result<Admitted, Refusal> {
+    check_request_keys(request, Standing::Stranger, policy, now)
+}
+
+/// The same for a device whose endorsement key is on record and not revoked: it needs no token to
+/// come back with new keys. Where only the allow-list opens the door, it must still be there.
+///
+/// # Errors
+/// As [`admit`].
+pub fn admit_known(
+    request: EnrolRequest,
+    policy: &EnrolmentPolicy,
+    now: Timestamp,
+) -> Result<Admitted, Refusal> {
+    check_request_keys(request, Standing::Known, policy, now)
+}
+
+/// What the records say of a device that asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Stranger,
+    Known,
+}
+
+fn check_request_keys(
+    request: EnrolRequest,
+    standing: Standing,
+    policy: &EnrolmentPolicy,
+    now: Timestamp,
+) -> Result<Admitted, Refusal> {
     check_bounds(&request)?;
     let ek = parse_public("endorsement key", &request.ek_public.0)?;
     let (algorithm, key) = check_ek(&ek)?;
@@ -110,7 +139,7 @@ pub fn admit(
             .refuse(format_args!("an endorsement key {name}, but this fleet uses {wanted}")));
     }
     check_endorsement(&endorsement, policy)?;
-    check_door(&request, &device, policy)?;
+    check_door(&request, standing, &device, policy)?;
     let ak = parse_public("attestation key", &request.ak_public.0)?;
     let ak_key = check_ak(&ak)?;
     let dk = parse_public("device key", &request.dk_public.0)?;
@@ -155,13 +184,15 @@ fn check_endorsement(endorsement: &Endorsement, policy: &EnrolmentPolicy) -> Res
 
 fn check_door(
     request: &EnrolRequest,
+    standing: Standing,
     device: &DeviceId,
     policy: &EnrolmentPolicy,
 ) -> Result<(), Refusal> {
+    let vouched = request.token.is_some() || standing == Standing::Known;
     let open = match policy.data().require {
-        Door::Token => request.token.is_some(),
+        Door::Token => vouched,
         Door::AllowList => policy.allows(device),
-        Door::TokenOrAllowList => request.token.is_some() || policy.allows(device),
+        Door::TokenOrAllowList => vouched || policy.allows(device),
     };
     if open {
         Ok(())

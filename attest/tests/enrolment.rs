@@ -177,6 +177,21 @@ fn c09_nobody_opened_the_door() {
 }
 
 #[test]
+fn a_known_endorsement_key_opens_every_door_but_the_allow_list() {
+    let world = World::new(9);
+    for (door, admitted) in
+        [(Door::Token, true), (Door::TokenOrAllowList, true), (Door::AllowList, false)]
+    {
+        let somebody = DeviceId::from_bytes([1; 32]);
+        let data = PolicyData { require: door, allow: [somebody].into(), ..world_data() };
+        let policy = EnrolmentPolicy::new(data, world.vendor.anchors()).unwrap();
+        let mut request = world.device.request();
+        request.token = None;
+        assert_eq!(verify::admit_known(request, &policy, now()).is_ok(), admitted, "{door:?}");
+    }
+}
+
+#[test]
 fn c10_software_tpm() {
     let mut world = World::new(10);
     recertify(&mut world, &vendor::endorsement("id:00001014"));
@@ -709,10 +724,33 @@ fn renewal_with_fresh_evidence_passes() {
 }
 
 #[test]
+fn a_reset_and_a_restart_may_set_the_clock_back() {
+    let state = |reset_count, restart_count, clock_ms| TpmState {
+        reset_count,
+        restart_count,
+        clock_ms,
+        firmware_version: 1,
+    };
+    let last = state(3, 1, 500);
+    for (later, before) in [
+        (state(3, 1, 500), false),
+        (state(3, 1, 501), false),
+        (state(3, 2, 0), false),
+        (state(4, 0, 0), false),
+        (state(3, 1, 499), true),
+        (state(3, 0, 900), true),
+        (state(2, 9, 900), true),
+    ] {
+        assert_eq!(later.is_before(&last), before, "{later:?}");
+    }
+}
+
+#[test]
 fn c37_counters_going_down() {
-    let bends: [fn(&mut TpmState); 3] = [
+    let bends: [fn(&mut TpmState); 4] = [
         |last| last.reset_count += 1,
         |last| last.restart_count += 1,
+        |last| last.clock_ms += 1,
         |last| last.firmware_version += 1,
     ];
     for bend in bends {

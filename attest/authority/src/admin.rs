@@ -98,8 +98,10 @@ pub struct Status {
 pub struct DeviceCounts {
     /// With a valid certificate.
     pub active: u64,
-    /// Shut out.
+    /// Shut out by an operator.
     pub revoked: u64,
+    /// Shut out because two machines act as it: an alarm.
+    pub cloned: u64,
 }
 
 /// The head of the log.
@@ -141,6 +143,7 @@ async fn status(
             listen,
             ready: authority.own_not_after() > now,
             devices: DeviceCounts {
+                cloned: summary.devices.cloned,
                 active: summary.devices.active,
                 revoked: summary.devices.revoked,
             },

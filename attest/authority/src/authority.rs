@@ -27,7 +27,7 @@ use crate::issuance;
 use crate::keys::{self, ServerKey};
 use crate::log::{self, Head, Rules};
 use crate::metrics::Metrics;
-use crate::rate::Limiter;
+use crate::rate::{Comebacks, Limiter};
 use crate::sessions::{Limits, Sessions};
 use crate::store::{Counts, Store, StoreError, devices};
 
@@ -36,6 +36,9 @@ const FILE_LIMIT: u64 = 64 * 1024;
 
 /// Enrolments and renewals open at a time.
 const SESSIONS_MAX: usize = 4096;
+
+/// Enrolments of one device open at a time, one from each address.
+const SESSIONS_PER_DEVICE: usize = 8;
 
 /// One fleet's authority. Its methods block; keep them off async threads.
 pub struct Authority {
@@ -46,6 +49,7 @@ pub struct Authority {
     pub(crate) enrolments: Sessions<crate::enrol::Open>,
     pub(crate) renewals: Sessions<crate::renew::Open>,
     pub(crate) limiter: Limiter,
+    pub(crate) comebacks: Comebacks,
     pub(crate) metrics: Metrics,
     ca_der: Vec<u8>,
     server_key: ServerKey,
@@ -87,12 +91,16 @@ impl Authority {
         record_policy(&store, &policy, &tpm_roots, now)?;
         let own = issue_own(&config, &ca, &server_key, &store, now)?;
         let tls = tls::Identity::empty();
-        let limits =
-            Limits { per_address: config.enrolment.sessions_per_address, total: SESSIONS_MAX };
+        let limits = Limits {
+            per_address: config.enrolment.sessions_per_address,
+            per_device: SESSIONS_PER_DEVICE,
+            total: SESSIONS_MAX,
+        };
         let authority = Self {
             enrolments: Sessions::new(limits),
             renewals: Sessions::new(limits),
             limiter: Limiter::default(),
+            comebacks: Comebacks::default(),
             metrics: Metrics::default(),
             own: RwLock::new(own),
             config,

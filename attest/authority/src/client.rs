@@ -1,13 +1,14 @@
 //! Who shows a client certificate.
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 use sealsum_attest::certificate::Identity;
 use sealsum_daemon::http::Peer;
 use sealsum_daemon::{Failure, codes};
 
 use crate::authority::Authority;
-use crate::failures::{refused, revoked};
-use crate::store::certificates;
+use crate::failures::{refused, replaced, revoked, shut_out};
+use crate::store::{CertificateRow, certificates, devices};
 
 /// The holder of a certificate that the TLS handshake verified.
 pub struct Client {
@@ -33,23 +34,39 @@ impl Client {
         Ok(Self { identity, der: certificate.to_vec() })
     }
 
+    /// Its certificate as issued here.
+    ///
+    /// # Errors
+    /// `refused`.
+    pub(crate) fn row(&self, view: &Connection) -> Result<CertificateRow, Failure> {
+        certificates::find(view, &self.identity.serial)?
+            .filter(|row| row.der == self.der)
+            .ok_or_else(|| refused("this certificate was not issued here"))
+    }
+
     /// Looks its certificate up: issued here, still valid, not revoked. The connection may be
     /// older than a revocation, so every request asks again.
     ///
     /// # Errors
-    /// `revoked`, `certificate_expired` or `refused`.
+    /// `revoked`, `certificate_replaced`, `certificate_expired` or `refused`.
     pub(crate) fn check_not_revoked(
         &self,
         authority: &Authority,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let row = authority
-            .store
-            .read(|view| certificates::find(view, &self.identity.serial))?
-            .filter(|row| row.der == self.der)
-            .ok_or_else(|| refused("this certificate was not issued here"))?;
+        let (row, member) = authority.store.read(|view| {
+            let member = match self.identity.device() {
+                Ok(device) => devices::find(view, &device)?,
+                Err(_) => None,
+            };
+            Ok::<_, Failure>((self.row(view)?, member))
+        })?;
+        if let Some(why) = member.as_ref().and_then(|member| member.revoked.as_ref()) {
+            let device = self.identity.device().map_err(|error| refused(&error.to_string()))?;
+            return Err(shut_out(why, &device));
+        }
         if row.revoked_at.is_some() {
-            return Err(revoked("this certificate"));
+            return Err(if member.is_some() { replaced() } else { revoked("this certificate") });
         }
         if row.not_after <= now.as_second() {
             return Err(Failure::new(

@@ -1,4 +1,5 @@
-//! Enrolment of a device: admit, challenge, judge, issue.
+//! Enrolment of a device: admit, challenge, judge, issue. A device on record comes back the same
+//! way, with new keys and without a token, because its endorsement key is known.
 //!
 //! The evidence is judged by [`sealsum_attest::verify`]; here are the checks that need records
 //! (tokens, sessions, known devices), and the transaction that makes it a fact.
@@ -20,15 +21,16 @@ use sha2::{Digest as _, Sha256};
 use crate::authority::{Authority, generator};
 use crate::ca::{Issued, Leaf};
 use crate::evidence::{self, Kept};
-use crate::failures::{busy, evidence_refused, revoked};
+use crate::failures::{busy, evidence_refused, shut_out};
 use crate::log;
 use crate::rate::site;
 use crate::record;
 use crate::sessions::NotOpened;
 use crate::store::{
-    DeviceRow, EvidenceFile, Occasion, RoleKind, TokenRow, devices, evidence as evidence_rows,
+    self as store, DeviceRow, EvidenceFile, Occasion, RoleKind, StoreError, TokenRow, devices,
+    evidence as evidence_rows,
 };
-use crate::{issuance, tokens};
+use crate::{issuance, lineage, tokens};
 
 /// A device that was given a challenge.
 pub struct Open {
@@ -40,7 +42,7 @@ pub struct Open {
 ///
 /// 1. There is room for one more session, and the device has none open (43).
 /// 2. The token, if one is shown, is good for this device (9).
-/// 3. The device is not revoked (46), its name is not another's (45), its X25519 key is not
+/// 3. The device is not revoked (46) or shut out with its copy (44), its name is not another's (45), its X25519 key is not
 ///    another's (42).
 /// 4. Everything that the keys and the endorsement show by themselves.
 ///
@@ -77,8 +79,15 @@ fn begin_uncounted(
         })
         .transpose()?;
     let x25519 = request.x25519_public.0;
-    authority.store.read(|view| check_records(view, &device, token.as_ref(), &x25519))?;
-    let admitted = verify::admit(request, &authority.policy, now).map_err(evidence_refused)?;
+    let known = authority.store.read(|view| {
+        check_records(view, &device, token.as_ref(), &x25519)?;
+        Ok::<_, Failure>(devices::find(view, &device)?.is_some())
+    })?;
+    if known && token.is_none() && !authority.comebacks.allows(&device, second) {
+        return Err(busy("this device came back with new keys a moment ago"));
+    }
+    let admit = if known { verify::admit_known } else { verify::admit };
+    let admitted = admit(request, &authority.policy, now).map_err(evidence_refused)?;
     let session = admitted
         .challenge(&authority.identity(), &authority.policy, now, &mut generator()?)
         .map_err(evidence_refused)?;
@@ -120,11 +129,15 @@ fn finish_uncounted(
     let verified =
         verify::judge(session, answer, &authority.policy, now).map_err(evidence_refused)?;
     let device = *verified.device();
+    lineage::check_enrolment(authority, now, &verified, token.as_ref())?;
     let leaf = leaf_of(&verified);
     let issued = authority.ca.issue(&leaf, now)?;
     let admission = Admission { verified: &verified, token: token.as_ref(), kept, issued: &issued };
     let Recorded { epoch, log_index, result_jwt } =
         authority.store.write("enrol_device", |tx| admission.record(authority, tx, now))?;
+    if token.is_none() {
+        authority.comebacks.note(device, now.as_second());
+    }
     tracing::info!(%device, epoch, log_index, "device enrolled");
     Ok(EnrolGrant {
         device,
@@ -181,6 +194,9 @@ impl Admission<'_> {
         let epoch = before.as_ref().map_or(1, |row| row.epoch + 1);
         let role = Role::Device(*device);
         issuance::revoke_certificates(tx, &role, now)?;
+        if let Some(before) = &before {
+            self.come_back(authority, tx, before, epoch, now)?;
+        }
         let claims = record::claims(authority, self.verified, epoch, self.issued);
         let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
         log::append(tx, now.as_second(), &self.event(epoch, &result_jwt))?;
@@ -191,6 +207,52 @@ impl Admission<'_> {
         files.push(EvidenceFile::new("result.jwt", result_jwt.as_bytes()));
         evidence_rows::insert(tx, device, log_index, Occasion::Enrolment, &files)?;
         Ok(Recorded { epoch, log_index, result_jwt })
+    }
+
+    /// What a device on record leaves behind when it comes back with new keys.
+    fn come_back(
+        &self,
+        authority: &Authority,
+        tx: &Connection,
+        before: &DeviceRow,
+        epoch: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let device = self.verified.device();
+        if lineage::names_device(self.token, device) {
+            if before.revoked.is_some() {
+                devices::readmit(tx, device)?;
+                store::status::raise_number(tx)?;
+            }
+            store::lineage::forget_storage_keys(tx, device)?;
+        }
+        let keys = record::of_keys(self.verified.keys());
+        let old = &before.record.keys;
+        if keys.srk_name != old.srk_name {
+            store::lineage::leave_storage_key(tx, device, &old.srk_name)?;
+        }
+        let rotated: Vec<&str> = [
+            ("ak", keys.ak_name != old.ak_name),
+            ("dk", keys.dk_name != old.dk_name),
+            ("srk", keys.srk_name != old.srk_name),
+            ("x25519", keys.x25519 != old.x25519),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_new)| is_new.then_some(name))
+        .collect();
+        let admitted_by = match self.token {
+            Some(_) => "token",
+            None if authority.policy.allows(device) => "allow_list",
+            None => "endorsement_key",
+        };
+        let event = Event::DeviceReenrolled {
+            device: device.to_string(),
+            epoch,
+            rotated: rotated.join(","),
+            admitted_by: admitted_by.into(),
+        };
+        log::append(tx, now.as_second(), &event)?;
+        Ok(())
     }
 
     fn event(&self, epoch: u64, result_jwt: &str) -> Event {
@@ -236,8 +298,10 @@ fn check_records(
     token: Option<&TokenRow>,
     x25519: &[u8; 32],
 ) -> Result<(), Failure> {
-    if devices::find(view, device)?.is_some_and(|row| row.revoked.is_some()) {
-        return Err(revoked("this device"));
+    if let Some(why) = devices::find(view, device)?.and_then(|row| row.revoked)
+        && !(why.is_clone() && lineage::names_device(token, device))
+    {
+        return Err(shut_out(&why, device));
     }
     if let Some(name) = token.and_then(|token| token.name.as_deref())
         && devices::holder_of_name(view, name)?.is_some_and(|holder| holder != *device)

@@ -1,11 +1,12 @@
 //! How refusals and inner errors reach a user.
 
+use sealsum_attest::ids::DeviceId;
 use sealsum_attest::refusals::{self, Refusal};
 use sealsum_daemon::{Failure, codes};
 
 use crate::ca::CaError;
 use crate::log::Broken;
-use crate::store::StoreError;
+use crate::store::{Revocation, StoreError};
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
@@ -48,6 +49,32 @@ pub(crate) fn revoked(what: &str) -> Failure {
         "ask the operator; revocation is for good",
     )
     .with_check(refusals::REVOKED.number.to_string())
+}
+
+/// A device that two machines act as.
+pub(crate) fn cloned(device: &DeviceId) -> Failure {
+    Failure::new(
+        codes::REVOKED,
+        format!("device {device}: two machines act as it, so both are shut out"),
+        "find the copy, then: sealsum-authority token create --role device --ek-sha256 ID, and \
+         enrol the genuine one with it",
+    )
+    .with_check(refusals::CLONE.number.to_string())
+}
+
+/// A device that is out, and why.
+pub(crate) fn shut_out(why: &Revocation, device: &DeviceId) -> Failure {
+    if why.is_clone() { cloned(device) } else { revoked("this device") }
+}
+
+/// A certificate whose device has a newer one over newer keys.
+pub(crate) fn replaced() -> Failure {
+    Failure::new(
+        codes::CERTIFICATE_REPLACED,
+        "this certificate: a later enrolment of the device replaced it",
+        "nothing: the agent enrols again by itself",
+    )
+    .with_check(refusals::OLD_KEY.number.to_string())
 }
 
 /// A client that may not do this.

@@ -22,7 +22,7 @@ use sealsum_daemon::http::{Json, Path, Peer, Problem};
 use crate::authority::{Authority, blocking};
 use crate::client::Client;
 use crate::failures::busy;
-use crate::{aggregators, enrol, renew, status_list};
+use crate::{aggregators, enrol, lineage, renew, status_list};
 
 /// Tells the time; the program's tells the true one.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -142,7 +142,21 @@ async fn renew_aggregator(
     Ok(Answer(service.call(work).await?))
 }
 
-async fn status_list(State(service): State<Service>) -> Result<Response, Problem> {
-    let list = service.call(status_list::signed).await?;
+async fn status_list(
+    State(service): State<Service>,
+    Extension(peer): Extension<Peer>,
+) -> Result<Response, Problem> {
+    let work = move |authority: &Authority, now| {
+        // Whoever shows a certificate here uses it; nobody has to.
+        if peer.certificate().is_some() {
+            let noted = Client::of(authority, &peer)
+                .and_then(|client| lineage::note_use(authority, now, &client));
+            if let Err(why) = noted {
+                tracing::debug!("{}", why.message);
+            }
+        }
+        status_list::signed(authority, now)
+    };
+    let list = service.call(work).await?;
     Ok(([(CONTENT_TYPE, "application/json")], list).into_response())
 }

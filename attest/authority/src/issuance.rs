@@ -6,9 +6,10 @@ use sealsum_attest::certificate::Role;
 use sealsum_attest::events::Event;
 use sealsum_attest::hex;
 
+use crate::authority::Authority;
 use crate::ca::Issued;
 use crate::log;
-use crate::store::{CertificateRow, StoreError, certificates, status};
+use crate::store::{CertificateRow, StoreError, certificates, lineage, status};
 
 /// Records an issued certificate; returns its position in the log.
 pub(crate) fn record(
@@ -53,4 +54,20 @@ pub(crate) fn revoke_certificates(
         log::append(tx, now.as_second(), &event)?;
     }
     Ok(())
+}
+
+/// Revokes the certificates of replaced keys whose time has come.
+pub(crate) fn end_replaced(authority: &Authority, now: Timestamp) -> Result<(), StoreError> {
+    let second = now.as_second();
+    if authority.store.read(|view| lineage::ended(view, second))?.is_empty() {
+        return Ok(());
+    }
+    authority.store.write("end_replaced", |tx| {
+        for (serial, subject) in lineage::ended(tx, second)? {
+            lineage::revoke(tx, &serial, second)?;
+            let event = Event::CertificateRevoked { serial: hex::encode(&serial), subject };
+            log::append(tx, second, &event)?;
+        }
+        status::raise_number(tx)
+    })
 }

@@ -5,6 +5,7 @@
 //! | [`setup`], [`config`] | `init` and `authority.toml` |
 //! | [`http`], [`admin`], [`run`] | routes for devices and aggregators, for the operator; the process |
 //! | [`enrol`], [`renew`], [`aggregators`] | who becomes, and stays, a member |
+//! | `lineage` | whether a device is one machine, or there is a copy of it |
 //! | [`devices`], [`status_list`] | who is one, and who no longer |
 //! | [`tokens`], [`sessions`], [`rate`] | who may try |
 //! | [`ca`], [`keys`] | certificates and the authority's own keys |
@@ -25,6 +26,7 @@ mod failures;
 pub mod http;
 mod issuance;
 pub mod keys;
+mod lineage;
 pub mod log;
 pub mod metrics;
 pub mod rate;

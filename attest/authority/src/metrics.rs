@@ -82,9 +82,12 @@ impl Collector for Gauges {
         let devices = summary.devices;
         let mut states =
             encoder.encode_descriptor("sealsum_devices", "Enrolled devices", None, kind())?;
-        for (state, count) in
-            [("active", devices.active), ("expired", devices.expired), ("revoked", devices.revoked)]
-        {
+        for (state, count) in [
+            ("active", devices.active),
+            ("expired", devices.expired),
+            ("revoked", devices.revoked),
+            ("cloned", devices.cloned),
+        ] {
             let gauge = ConstGauge::new(count);
             gauge.encode(states.encode_family(&[("state", state)])?)?;
         }

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use sealsum_attest::ids::DeviceId;
 
 /// Requests at once.
 const BURST: f64 = 100.0;
@@ -51,6 +53,31 @@ impl Bucket {
     fn at_time(&self, now: Instant) -> f64 {
         let seconds = now.saturating_duration_since(self.at).as_secs_f64();
         (self.left + seconds * PER_SECOND).min(BURST)
+    }
+}
+
+/// When each device last came back without a token. Every entry is of a device that showed its
+/// TPM, so they are as many as the fleet.
+#[derive(Default)]
+pub struct Comebacks(Mutex<HashMap<DeviceId, i64>>);
+
+impl Comebacks {
+    /// Seconds between two; agents wait a minute.
+    const PAUSE_S: i64 = 30;
+
+    /// Whether `device` may come back at `now`, in Unix seconds.
+    pub fn allows(&self, device: &DeviceId, now: i64) -> bool {
+        let last = self.lock().get(device).copied();
+        last.is_none_or(|last| now.saturating_sub(last) >= Self::PAUSE_S)
+    }
+
+    /// It did.
+    pub fn note(&self, device: DeviceId, now: i64) {
+        self.lock().insert(device, now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -44,17 +44,22 @@ pub(crate) fn of_enrolment(verified: &Verified) -> Result<DeviceRecord, Failure>
             anchor: endorsement.anchor.clone(),
             software: endorsement.software,
         },
-        keys: KeyRecord {
-            ek_public: hex::encode(&keys.ek_public),
-            ak_public: hex::encode(&keys.ak_public),
-            ak_name: hex::encode(&keys.ak_name),
-            dk_public: hex::encode(&keys.dk_public),
-            dk_name: hex::encode(&keys.dk_name),
-            srk_name: hex::encode(&keys.srk_name),
-            x25519: hex::encode(&keys.x25519_public),
-        },
+        keys: of_keys(keys),
         attestation: attestation(verified),
     })
+}
+
+/// The keys as stored.
+pub(crate) fn of_keys(keys: &DeviceKeys) -> KeyRecord {
+    KeyRecord {
+        ek_public: hex::encode(&keys.ek_public),
+        ak_public: hex::encode(&keys.ak_public),
+        ak_name: hex::encode(&keys.ak_name),
+        dk_public: hex::encode(&keys.dk_public),
+        dk_name: hex::encode(&keys.dk_name),
+        srk_name: hex::encode(&keys.srk_name),
+        x25519: hex::encode(&keys.x25519_public),
+    }
 }
 
 /// What the last judged quote said.
@@ -68,6 +73,7 @@ pub(crate) fn attestation(verified: &Verified) -> Attestation {
         pcrs: pcrs.map(|(index, value)| (index.to_string(), hex::encode(value))).collect(),
         reset_count: state.reset_count,
         restart_count: state.restart_count,
+        clock_ms: state.clock_ms,
         firmware_version: state.firmware_version,
         policy_sha256: hex::encode(verified.policy_sha256()),
     }
@@ -89,13 +95,19 @@ pub(crate) fn known(row: &DeviceRow, serial: Vec<u8>) -> Result<Known, StoreErro
             x25519_public: hex::decode(&keys.x25519).ok_or(StoreError::Corrupt("X25519 key"))?,
         },
         software: row.record.ek.software,
-        last: TpmState {
-            reset_count: attestation.reset_count,
-            restart_count: attestation.restart_count,
-            firmware_version: attestation.firmware_version,
-        },
+        last: last_state(attestation),
         serial,
     })
+}
+
+/// The TPM's state at the last judged quote.
+pub(crate) fn last_state(attestation: &Attestation) -> TpmState {
+    TpmState {
+        reset_count: attestation.reset_count,
+        restart_count: attestation.restart_count,
+        clock_ms: attestation.clock_ms,
+        firmware_version: attestation.firmware_version,
+    }
 }
 
 /// Hex of any length.

@@ -19,11 +19,11 @@ use crate::authority::{Authority, generator};
 use crate::ca::Issued;
 use crate::client::Client;
 use crate::enrol::{leaf_of, not_opened};
-use crate::failures::{evidence_refused, refused, revoked};
+use crate::failures::{evidence_refused, refused, shut_out};
 use crate::log;
 use crate::rate::site;
 use crate::store::{DeviceRecord, DeviceRow, EvidenceFile, Occasion, devices, evidence as rows};
-use crate::{evidence, issuance, record};
+use crate::{evidence, issuance, lineage, record};
 
 /// A device that was asked for a fresh quote.
 pub struct Open {
@@ -47,6 +47,7 @@ pub fn begin(
         return Err(evidence_refused(refusals::PROTOCOL_VERSION.refuse(why)));
     }
     let device = authorised(authority, now, client)?;
+    lineage::note_use(authority, now, client)?;
     let row = authority.store.read(|view| member(view, &device))?;
     let serial = client.identity.serial.clone();
     let known = record::known(&row, serial.clone())?;
@@ -91,8 +92,8 @@ fn finish_uncounted(
         return Err(evidence_refused(refusals::OTHER_DEVICE.refuse(why)));
     }
     let files = evidence::of_renewal(session.challenge(), answer)?;
-    let verified =
-        verify::judge_renewal(session, answer, &authority.policy, now).map_err(evidence_refused)?;
+    let verified = verify::judge_renewal(session, answer, &authority.policy, now)
+        .map_err(|refusal| lineage::renewal_refused(authority, now, &device, answer, refusal))?;
     let issued = authority.ca.issue(&leaf_of(&verified), now)?;
     let renewal = Renewal { verified: &verified, issued: &issued, files: &files };
     let Recorded { epoch, log_index, result_jwt } =
@@ -111,6 +112,7 @@ fn finish_uncounted(
 
 fn authorised(authority: &Authority, now: Timestamp, client: &Client) -> Result<DeviceId, Failure> {
     let device = client.identity.device().map_err(|error| refused(&error.to_string()))?;
+    lineage::check_holder(authority, now, client, &device)?;
     client.check_not_revoked(authority, now)?;
     Ok(device)
 }
@@ -118,10 +120,10 @@ fn authorised(authority: &Authority, now: Timestamp, client: &Client) -> Result<
 fn member(view: &Connection, device: &DeviceId) -> Result<DeviceRow, Failure> {
     let row = devices::find(view, device)?
         .ok_or_else(|| refused("the device of this certificate is not enrolled"))?;
-    if row.revoked.is_some() {
-        return Err(revoked("this device"));
+    match &row.revoked {
+        Some(why) => Err(shut_out(why, device)),
+        None => Ok(row),
     }
-    Ok(row)
 }
 
 /// Everything that becomes a fact together.

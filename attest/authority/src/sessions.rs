@@ -18,6 +18,9 @@ const REMEMBERED_S: i64 = 120;
 pub struct Limits {
     /// Sessions of one address.
     pub per_address: usize,
+    /// Sessions of one device, from as many addresses: what opens one is public, and whoever
+    /// copies it must not keep the device out.
+    pub per_device: usize,
     /// Sessions altogether.
     pub total: usize,
 }
@@ -25,7 +28,7 @@ pub struct Limits {
 /// Why no session was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotOpened {
-    /// The device has one that is still open.
+    /// The device has one that is still open, from this address or from too many others.
     SameDevice,
     /// This address has as many as it may have.
     Address,
@@ -100,7 +103,10 @@ impl<T> Sessions<T> {
         address: IpAddr,
     ) -> Result<(), NotOpened> {
         let live = || open.values().filter(|session| session.expires_at >= now);
-        if live().any(|session| session.device == *device) {
+        let of_device = || live().filter(|session| session.device == *device);
+        if of_device().any(|session| session.address == address)
+            || of_device().count() >= self.limits.per_device
+        {
             return Err(NotOpened::SameDevice);
         }
         if live().filter(|session| session.address == address).count() >= self.limits.per_address {
@@ -122,7 +128,7 @@ impl<T> Sessions<T> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { per_address: 2, total: 3 };
+    const LIMITS: Limits = Limits { per_address: 2, per_device: 2, total: 3 };
 
     fn id(n: u8) -> SessionId {
         SessionId::from_bytes([n; 16])
@@ -151,12 +157,21 @@ mod tests {
     }
 
     #[test]
-    fn one_device_has_one_session() {
+    fn one_device_has_one_session_from_its_address() {
         let sessions = Sessions::new(LIMITS);
         open(&sessions, 0, 1, 1).unwrap();
-        let again = |now| sessions.open(now, id(2), device(1), address(2), now + 10, 2);
+        let again = |now| sessions.open(now, id(2), device(1), address(1), now + 10, 2);
         assert_eq!(again(10), Err(NotOpened::SameDevice));
         assert_eq!(again(11), Ok(()));
+    }
+
+    #[test]
+    fn strangers_at_other_addresses_do_not_keep_a_device_out_for_long() {
+        let sessions = Sessions::new(LIMITS);
+        let from = |n: u8| sessions.open(0, id(n), device(1), address(n), 10, n);
+        assert_eq!(from(1), Ok(()));
+        assert_eq!(from(2), Ok(()));
+        assert_eq!(from(3), Err(NotOpened::SameDevice));
     }
 
     #[test]

@@ -8,12 +8,14 @@ use sealsum_authority::devices::{DeviceList, DeviceView, State};
 /// `status`.
 pub(crate) fn status(status: &Status) -> String {
     format!(
-        "version  {}\nlisten   {}\nready    {}\ndevices  {} active, {} revoked\nlog      {} entries, {}",
+        "version  {}\nlisten   {}\nready    {}\ndevices  {} active, {} revoked, {} cloned{}\nlog      {} entries, {}",
         status.version,
         status.listen,
         if status.ready { "yes" } else { "no" },
         status.devices.active,
         status.devices.revoked,
+        status.devices.cloned,
+        if status.devices.cloned > 0 { " (ALARM)" } else { "" },
         status.log.size,
         status.log.root,
     )

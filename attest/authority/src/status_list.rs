@@ -6,6 +6,7 @@ use sealsum_attest::status::{PERIOD_S, StatusList};
 use sealsum_daemon::Failure;
 
 use crate::authority::Authority;
+use crate::issuance;
 use crate::store::status;
 
 /// The current list, encoded and signed.
@@ -13,6 +14,7 @@ use crate::store::status;
 /// # Errors
 /// A [`Failure`] from the registry.
 pub fn signed(authority: &Authority, now: Timestamp) -> Result<Vec<u8>, Failure> {
+    issuance::end_replaced(authority, now)?;
     let (number, devices, serials) = authority.store.read(|view| {
         Ok::<_, Failure>((
             status::number(view)?,

@@ -84,7 +84,8 @@ fn a_replaced_certificate_does_not_renew() {
     let device = fleet.device(1);
     let first = fleet.enrol(&device);
     fleet.enrol(&device);
-    fleet.renewal_challenge(&client(&device, &first)).refused(403, "revoked", Some("46"));
+    let answer = fleet.renewal_challenge(&client(&device, &first));
+    answer.refused(403, "certificate_replaced", Some("49"));
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub struct Device {
     pub x25519: StaticSecret,
     pub pcrs: PcrValues,
     pub clock: ClockInfo,
+    pub firmware_version: u64,
+    /// TPM name of the storage root key.
+    pub srk_name: Vec<u8>,
     /// Made once: the signature of a request is randomised.
     csr: OnceLock<Vec<u8>>,
 }
@@ -61,6 +64,8 @@ impl Device {
             x25519: StaticSecret::from(seed),
             pcrs: pcrs(&[(0, 0x11), (7, 0x77)]),
             clock: ClockInfo { clock: 1234, reset_count: 5, restart_count: 2, safe: false },
+            firmware_version: 0x0001_0002_0003_0004,
+            srk_name: [&[0, 11], &[0x5e; 32][..]].concat(),
             csr: OnceLock::new(),
         }
     }
@@ -79,7 +84,7 @@ impl Device {
             ak_public: Bytes(self.ak_public.to_bytes()),
             dk_public: Bytes(self.dk_public.to_bytes()),
             x25519_public: Fixed(self.x25519_public()),
-            srk_name: Bytes([&[0, 11], &[0x5e; 32][..]].concat()),
+            srk_name: Bytes(self.srk_name.clone()),
             client_random: Fixed([0xc1; 32]),
         }
     }
@@ -160,7 +165,7 @@ impl Device {
             qualified_signer: [&[0, 11], &[8; 32][..]].concat(),
             extra_data: extra_data.to_vec(),
             clock: self.clock,
-            firmware_version: 0x0001_0002_0003_0004,
+            firmware_version: self.firmware_version,
             attested,
         }
     }

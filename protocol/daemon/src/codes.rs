@@ -195,6 +195,12 @@ codes! {
     REVOKED = "revoked", NotEnrolled;
     /// The certificate is over and must be renewed.
     CERTIFICATE_EXPIRED = "certificate_expired", NotEnrolled;
+    /// A later enrolment of the same device replaced the certificate.
+    CERTIFICATE_REPLACED = "certificate_replaced", NotEnrolled;
+    /// The keys in the TPM are gone; the agent makes new ones and enrols again by itself.
+    KEYS_LOST = "keys_lost", NotEnrolled;
+    /// The TPM is another one than this device enrolled with.
+    IDENTITY_LOST = "identity_lost", NotEnrolled;
 
     /// The evidence did not convince; `check` is the id in the table of refusals.
     EVIDENCE_REFUSED = "evidence_refused", Evidence;

@@ -72,6 +72,8 @@ pub struct Attestation {
     pub reset_count: u32,
     /// TPM restarts since the last reset.
     pub restart_count: u32,
+    /// The TPM's clock, in milliseconds.
+    pub clock_ms: u64,
     /// As the TPM reports it.
     pub firmware_version: u64,
     /// SHA-256 of the policy that judged, hex.
@@ -85,6 +87,16 @@ pub struct Revocation {
     pub at: i64,
     /// As given by the operator.
     pub reason: String,
+}
+
+/// The reason of a device that is shut out because two machines act as it.
+pub(crate) const CLONED: &str = "cloned";
+
+impl Revocation {
+    /// Whether a copy of the device was found, as opposed to an operator's decision.
+    pub(crate) fn is_clone(&self) -> bool {
+        self.reason == CLONED
+    }
 }
 
 /// One device.
@@ -102,7 +114,7 @@ pub struct DeviceRow {
     pub record: DeviceRecord,
     /// Row of the last enrolment in the log.
     pub log_index: u64,
-    /// Set once, never lifted.
+    /// Set once; only [`CLONED`] can be lifted, by an operator's token for this very device.
     pub revoked: Option<Revocation>,
 }
 
@@ -151,6 +163,16 @@ pub(crate) fn revoke(
     Ok(())
 }
 
+/// Lets a device in again whose copy was found; the caller has an operator's word for it.
+pub(crate) fn readmit(tx: &Connection, device: &DeviceId) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE devices SET revoked_at = NULL, revoked_reason = NULL
+         WHERE device = ?1 AND revoked_reason = ?2",
+        params![device.as_bytes(), CLONED],
+    )?;
+    Ok(())
+}
+
 pub(crate) fn find(view: &Connection, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError> {
     let row = view
         .query_row(&format!("{SELECT} WHERE device = ?1"), [device.as_bytes()], raw_row)
@@ -184,22 +206,25 @@ pub struct Counts {
     pub active: u64,
     /// Without one.
     pub expired: u64,
-    /// Shut out.
+    /// Shut out by an operator.
     pub revoked: u64,
+    /// Shut out because two machines act as it.
+    pub cloned: u64,
 }
 
 /// Counts the devices by their state at `now`.
 pub(crate) fn count(view: &Connection, now: i64) -> Result<Counts, StoreError> {
-    let (all, revoked, active) = view.query_row(
-        "SELECT count(*), count(revoked_at), count(CASE WHEN revoked_at IS NULL AND EXISTS (
+    let (all, revoked, cloned, active) = view.query_row(
+        "SELECT count(*), count(revoked_at),
+             count(CASE WHEN revoked_reason = ?2 THEN 1 END), count(CASE WHEN revoked_at IS NULL AND EXISTS (
              SELECT 1 FROM certificates WHERE role = 'device'
              AND subject = lower(hex(device)) AND not_after > ?1 AND certificates.revoked_at IS NULL
          ) THEN 1 END) FROM devices",
-        [now],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        params![now, CLONED],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )?;
-    let (revoked, active) = (unsigned(revoked)?, unsigned(active)?);
-    Ok(Counts { active, expired: unsigned(all)? - revoked - active, revoked })
+    let (out, cloned, active) = (unsigned(revoked)?, unsigned(cloned)?, unsigned(active)?);
+    Ok(Counts { active, expired: unsigned(all)? - out - active, revoked: out - cloned, cloned })
 }
 
 /// The device that holds `name`.

@@ -7,6 +7,7 @@
 pub(crate) mod certificates;
 pub(crate) mod devices;
 pub(crate) mod evidence;
+pub(crate) mod lineage;
 pub(crate) mod status;
 pub(crate) mod tokens;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 pub use certificates::CertificateRow;
+pub(crate) use devices::CLONED;
 pub use devices::{Attestation, Counts, DeviceRecord, DeviceRow, EkFacts, KeyRecord, Revocation};
 pub use evidence::{EvidenceFile, Occasion};
 pub use sealsum_attest::certificate::RoleKind;

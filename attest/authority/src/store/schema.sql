@@ -23,6 +23,25 @@ CREATE TABLE certificates (
 ) STRICT;
 CREATE INDEX certificates_by_subject ON certificates (role, subject, not_after);
 
+-- When the holder of a certificate first showed it here: then it is in use.
+CREATE TABLE certificate_uses (
+    serial    BLOB PRIMARY KEY NOT NULL REFERENCES certificates (serial),
+    first_at  INTEGER NOT NULL
+) STRICT;
+
+-- Certificates over keys that a renewal replaced, and when they end; rounds may still need them.
+CREATE TABLE certificate_ends (
+    serial   BLOB PRIMARY KEY NOT NULL REFERENCES certificates (serial),
+    ends_at  INTEGER NOT NULL
+) STRICT;
+
+-- Storage keys that a device's TPM had before it was cleared: it can never show one again.
+CREATE TABLE left_storage_keys (
+    device    BLOB NOT NULL REFERENCES devices (device),
+    srk_name  TEXT NOT NULL,
+    PRIMARY KEY (device, srk_name)
+) STRICT;
+
 -- Every X25519 identity ever bound to a device: a key belongs to one device, for good.
 CREATE TABLE x25519_keys (
     public_key  BLOB PRIMARY KEY NOT NULL CHECK (length(public_key) = 32),

@@ -269,6 +269,21 @@ impl Fleet {
         self.https.get(path)
     }
 
+    pub fn get_as(&self, client: &ClientCert, path: &str) -> Answer {
+        answer(self.https.agent(Some(client)).get(self.https.url(path)).call().unwrap())
+    }
+
+    /// What the log says of one type, oldest first.
+    pub fn events(&self, kind: &str) -> Vec<Value> {
+        let registry = rusqlite::Connection::open(self.dir().join("registry.db")).unwrap();
+        let mut rows = registry.prepare("SELECT entry FROM log ORDER BY position").unwrap();
+        let entries = rows.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+        entries
+            .map(|entry| serde_json::from_slice::<Value>(&entry.unwrap()).unwrap())
+            .filter(|entry| entry["type"] == kind)
+            .collect()
+    }
+
     pub fn status_list(&self, last_number: Option<u64>) -> StatusList {
         let list = self.get("/v1/status-list").body;
         StatusList::verify(&list, &self.trust(), self.now(), last_number).unwrap()
