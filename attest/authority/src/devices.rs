@@ -182,7 +182,7 @@ pub fn show(authority: &Authority, prefix: &str, now: Timestamp) -> Result<Devic
 }
 
 /// Shuts a device out for good: its certificates, its id, its next enrolment. A second revocation
-/// changes nothing; the first reason stands.
+/// changes nothing; the first reason stands, unless it was that a copy was found.
 ///
 /// # Errors
 /// `not_found` or `usage` for the prefix.
@@ -195,7 +195,7 @@ pub fn revoke(
 ) -> Result<DeviceView, Failure> {
     let device = authority.store.write("revoke_device", |tx| {
         let row = by_prefix(tx, prefix)?;
-        if row.revoked.is_none() {
+        if row.revoked.as_ref().is_none_or(Revocation::is_clone) {
             revoke_row(tx, row.device, reason, actor, now)?;
         }
         Ok::<_, Failure>(row.device)

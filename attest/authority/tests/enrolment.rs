@@ -270,7 +270,7 @@ fn a_revoked_device_is_out_for_good() {
     assert_eq!(fleet.status_list(None).number, after.number);
     fleet.enrol(&waiting);
     let devices = &fleet.admin_get("/v1/status")["devices"];
-    assert_eq!(devices, &json!({"active": 1, "revoked": 1}));
+    assert_eq!(devices, &json!({"active": 1, "revoked": 1, "cloned": 0}));
 }
 
 #[test]

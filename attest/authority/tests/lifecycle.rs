@@ -157,6 +157,18 @@ fn two_holders_of_one_tpm_are_both_cut_off() {
 }
 
 #[test]
+fn an_operator_may_revoke_a_copied_device_for_good() {
+    let fleet = Fleet::new();
+    let grant = fleet.enrol(&fleet.device(1));
+    let mut copy = reborn(&fleet, 1, 7);
+    copy.clock.reset_count -= 1;
+    come_back(&fleet, &copy).refused(403, "revoked", Some("44"));
+    assert_eq!(fleet.revoke(&grant.device).revoked.unwrap().reason, "stolen");
+    let token = fleet.token_with(|token| token.ek_sha256 = Some(grant.device));
+    fleet.begin(&fleet.device(1), &token).refused(403, "revoked", Some("46"));
+}
+
+#[test]
 fn two_holders_of_the_same_certificate_are_both_cut_off() {
     let fleet = Fleet::new();
     let device = fleet.device(1);

@@ -160,7 +160,7 @@ fn an_operator_runs_a_fleet() {
     let running = site.run();
     let status = site.json(&["status"]);
     assert_eq!(status["ready"], true);
-    assert_eq!(status["devices"], serde_json::json!({"active": 0, "revoked": 0}));
+    assert_eq!(status["devices"], serde_json::json!({"active": 0, "revoked": 0, "cloned": 0}));
     assert_eq!(status["rounds"], Value::Null);
     assert_eq!(status["log"]["root"].as_str().unwrap().len(), 64);
     assert_eq!(site.json(&["device", "list"]), serde_json::json!({"devices": []}));
