@@ -12,8 +12,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sealsum-daemon", &[]),
     ("sealsum-attest", &[]),
     ("sealsum-attest-tpm", &["sealsum-attest"]),
-    ("sealsum-authority", &["sealsum-attest", "sealsum-daemon"]),
-    ("sealsum-aggregator", &["sealsum-attest", "sealsum-daemon", "sealsum-protocol"]),
+    ("sealsum-log", &["sealsum-attest", "sealsum-daemon"]),
+    ("sealsum-authority", &["sealsum-attest", "sealsum-daemon", "sealsum-log"]),
+    (
+        "sealsum-aggregator",
+        &["sealsum-attest", "sealsum-daemon", "sealsum-log", "sealsum-protocol"],
+    ),
     (
         "sealsum-agent",
         &["sealsum-attest", "sealsum-attest-tpm", "sealsum-daemon", "sealsum-protocol"],

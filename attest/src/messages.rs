@@ -29,6 +29,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::{DeviceId, Fleet, Name, SessionId};
+use crate::inclusion::Inclusion;
 
 /// The version of the enrolment interface; a request with another one is refused.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -139,8 +140,10 @@ pub struct EnrolGrant {
     pub epoch: u64,
     /// The attestation result ([`crate::result`]).
     pub result_jwt: String,
-    /// Row of the authority's log that records this issuance.
+    /// Entry of the authority's log that records this issuance.
     pub log_index: u64,
+    /// Proof that the certificate is in the authority's log.
+    pub log: Inclusion,
     /// When to renew.
     pub renew_at: Timestamp,
 }
@@ -228,8 +231,10 @@ pub struct AggregatorGrant {
     pub fleet: Fleet,
     /// The certificate chain, PEM, leaf first.
     pub certificate: String,
-    /// Row of the authority's log that records this issuance.
+    /// Entry of the authority's log that records this issuance.
     pub log_index: u64,
+    /// Proof that the certificate is in the authority's log.
+    pub log: Inclusion,
     /// When to renew.
     pub renew_at: Timestamp,
 }

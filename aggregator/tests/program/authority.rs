@@ -159,6 +159,13 @@ impl Double {
             name,
             fleet: self.keys.fleet.clone(),
             log_index: 1,
+            log: sealsum_attest::inclusion::Inclusion {
+                vkey: String::new(),
+                checkpoint: String::new(),
+                index: 1,
+                ts: 0,
+                proof: Vec::new(),
+            },
             renew_at: Timestamp::now(),
         }
     }

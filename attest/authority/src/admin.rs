@@ -14,13 +14,14 @@ use sealsum_attest::ids::{DeviceId, Name};
 use sealsum_attest::messages::Bytes;
 use sealsum_daemon::http::{Caller, Json, Path, Problem, owner_only};
 use sealsum_daemon::{Failure, codes};
+use sealsum_log::routes;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::Authority;
 use crate::devices::{self, DeviceList, DeviceView, Reason};
 use crate::http::{Clock, Service};
 use crate::log;
-use crate::store::{RoleKind, TokenRow};
+use crate::store::{RoleKind, StoreError, TokenRow};
 use crate::tokens;
 
 /// `token create`.
@@ -109,10 +110,8 @@ pub struct DeviceCounts {
 pub struct LogStatus {
     /// Number of entries.
     pub size: u64,
-    /// Last link of the chain, hex.
+    /// Root of the tree over them, hex.
     pub root: String,
-    /// Ed25519 signature over both by the key of `log.vkey`, base64.
-    pub signature: String,
 }
 
 /// All routes of the socket, for root and the authority's own user only.
@@ -125,7 +124,8 @@ pub fn router(authority: Arc<Authority>, clock: Clock, listen: SocketAddr) -> Ro
         .route("/v1/devices/{prefix}/revoke", post(revoke_device))
         .route("/v1/devices/{prefix}/evidence", get(device_evidence))
         .layer(Extension(Listening(listen)))
-        .with_state(Service { authority, clock });
+        .with_state(Service { authority: Arc::clone(&authority), clock })
+        .merge(routes::operator(authority));
     owner_only(routes)
 }
 
@@ -148,11 +148,7 @@ async fn status(
                 revoked: summary.devices.revoked,
             },
             rounds: None,
-            log: LogStatus {
-                size: summary.log.size,
-                root: hex::encode(&summary.log.root),
-                signature: authority.sign_log_head(&summary.log),
-            },
+            log: LogStatus { size: summary.log.size, root: hex::encode(&summary.log.root.0) },
         })
     };
     Ok(Answer(service.call(work).await?))
@@ -194,7 +190,7 @@ fn create(
     };
     authority.store.write("create_token", |tx| {
         tokens::put(tx, &row, now.as_second())?;
-        log::append(tx, now.as_second(), &event)
+        Ok::<_, StoreError>(log::append(tx, now.as_second(), &event)?)
     })?;
     let expires_at = Timestamp::from_second(row.expires_at)
         .map_err(|error| Failure::bug(format!("token: {error}")))?;

@@ -8,10 +8,12 @@ use rustls::pki_types::DnsName;
 use sealsum_attest::certificate::Role;
 use sealsum_attest::csr::requested_key;
 use sealsum_attest::ids::Name;
+use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{
     AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, PROTOCOL_VERSION,
 };
 use sealsum_daemon::{Failure, codes};
+use sealsum_log::prove;
 
 use crate::authority::Authority;
 use crate::ca::{self, Issued, Leaf};
@@ -53,13 +55,14 @@ pub fn enrol(
         addresses: request.addresses.clone(),
     };
     let issued = authority.ca.issue(&leaf, now)?;
-    let log_index = authority.store.write("enrol_aggregator", |tx| {
+    let log = authority.store.write("enrol_aggregator", |tx| {
         tokens::take(tx, &token)?;
         issuance::revoke_certificates(tx, &leaf.role, now)?;
-        Ok::<_, Failure>(issuance::record(tx, &leaf.role, 0, &issued, now)?)
+        let log_index = issuance::record(tx, &leaf.role, 0, &issued, now)?;
+        Ok::<_, Failure>(prove::inclusion(tx, &authority.log_key, log_index)?)
     })?;
-    tracing::info!(aggregator = %request.name, log_index, "aggregator enrolled");
-    Ok(grant(authority, request.name.clone(), &issued, log_index))
+    tracing::info!(aggregator = %request.name, log_index = log.index, "aggregator enrolled");
+    Ok(grant(authority, request.name.clone(), &issued, log))
 }
 
 /// Issues the next certificate of an aggregator, with the names of the one that it shows.
@@ -81,19 +84,21 @@ pub fn renew(
     let role = Role::Aggregator(name.clone());
     let leaf = Leaf { role, public_key, x25519: None, dns_names, addresses };
     let issued = authority.ca.issue(&leaf, now)?;
-    let log_index = authority
-        .store
-        .write("renew_aggregator", |tx| issuance::record(tx, &leaf.role, 0, &issued, now))?;
-    tracing::info!(aggregator = %name, log_index, "aggregator renewed");
-    Ok(grant(authority, name, &issued, log_index))
+    let log = authority.store.write("renew_aggregator", |tx| {
+        let log_index = issuance::record(tx, &leaf.role, 0, &issued, now)?;
+        Ok::<_, Failure>(prove::inclusion(tx, &authority.log_key, log_index)?)
+    })?;
+    tracing::info!(aggregator = %name, log_index = log.index, "aggregator renewed");
+    Ok(grant(authority, name, &issued, log))
 }
 
-fn grant(authority: &Authority, name: Name, issued: &Issued, log_index: u64) -> AggregatorGrant {
+fn grant(authority: &Authority, name: Name, issued: &Issued, log: Inclusion) -> AggregatorGrant {
     AggregatorGrant {
         name,
         fleet: authority.config.fleet.clone(),
         certificate: issued.chain_pem.clone(),
-        log_index,
+        log_index: log.index,
+        log,
         renew_at: issued.renew_at(),
     }
 }

@@ -3,29 +3,29 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::SigningKey as LogKey;
 use jiff::Timestamp;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rustls::pki_types::CertificateDer;
 use sealsum_attest::certificate::{Role, chain_from_pem};
-use sealsum_attest::events::Event;
+use sealsum_attest::events::{Event, authority_log};
 use sealsum_attest::hex;
 use sealsum_attest::messages::Info;
 use sealsum_attest::messages::PROTOCOL_VERSION;
 use sealsum_attest::policy::EnrolmentPolicy;
+use sealsum_attest::tlog::TreeHead;
 use sealsum_attest::verify::AuthorityIdentity;
 use sealsum_daemon::{Failure, codes, files, tls};
+use sealsum_log::check;
+use sealsum_log::key::LogKey;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::ca::{Ca, CaError, Issued, Leaf};
 use crate::config::{Config, StateFile};
 use crate::issuance;
-use crate::keys::{self, ServerKey};
-use crate::log::{self, Head, Rules};
+use crate::keys::ServerKey;
+use crate::log::{self, Rules};
 use crate::metrics::Metrics;
 use crate::rate::{Comebacks, Limiter};
 use crate::sessions::{Limits, Sessions};
@@ -53,7 +53,7 @@ pub struct Authority {
     pub(crate) metrics: Metrics,
     ca_der: Vec<u8>,
     server_key: ServerKey,
-    log_key: LogKey,
+    pub(crate) log_key: LogKey,
     own: RwLock<Issued>,
     tls: tls::Identity,
 }
@@ -64,7 +64,7 @@ pub struct Summary {
     /// Devices by state.
     pub devices: Counts,
     /// The log.
-    pub log: Head,
+    pub log: TreeHead,
 }
 
 impl Authority {
@@ -85,9 +85,12 @@ impl Authority {
             .map_err(|error| state_failure(&config, &error))?;
         let server_key = ServerKey::from_pem(&private(StateFile::ServerKey)?)
             .map_err(|error| state_failure(&config, &error))?;
-        let log_key = keys::log_key(&private(StateFile::LogKey)?)
-            .map_err(|error| state_failure(&config, &error))?;
-        let store = open_registry(&config)?;
+        let log_key =
+            LogKey::from_seed(&authority_log(&config.fleet), &private(StateFile::LogKey)?)
+                .ok_or_else(|| {
+                    state_failure(&config, &CaError::Files("log.key: is not 32 bytes".into()))
+                })?;
+        let store = open_registry(&config, &log_key)?;
         record_policy(&store, &policy, &tpm_roots, now)?;
         let own = issue_own(&config, &ca, &server_key, &store, now)?;
         let tls = tls::Identity::empty();
@@ -166,12 +169,6 @@ impl Authority {
         })
     }
 
-    /// Ed25519 signature over the head of the log, base64.
-    #[must_use]
-    pub fn sign_log_head(&self, head: &Head) -> String {
-        STANDARD.encode(log::sign_head(&self.log_key, head).to_bytes())
-    }
-
     /// The URI in the authority's certificate.
     pub(crate) fn uri(&self) -> String {
         Role::Authority.uri(&self.config.fleet)
@@ -246,7 +243,7 @@ fn state_failure(config: &Config, error: &CaError) -> Failure {
     )
 }
 
-fn open_registry(config: &Config) -> Result<Store, Failure> {
+fn open_registry(config: &Config, log_key: &LogKey) -> Result<Store, Failure> {
     let path = config.state_file(StateFile::Registry);
     let store = Store::open(&path).map_err(|error| {
         Failure::new(
@@ -255,7 +252,7 @@ fn open_registry(config: &Config) -> Result<Store, Failure> {
             "restore it from a backup",
         )
     })?;
-    store.read(log::verify)??;
+    store.write("check_log", |tx| Ok::<_, StoreError>(check::at_start(tx, log_key)?))?;
     Ok(store)
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use sealsum_attest::certificate::Identity;
+use sealsum_attest::certificate::{Identity, Role};
 use sealsum_daemon::http::Peer;
 use sealsum_daemon::{Failure, codes};
 
@@ -42,6 +42,22 @@ impl Client {
         certificates::find(view, &self.identity.serial)?
             .filter(|row| row.der == self.der)
             .ok_or_else(|| refused("this certificate was not issued here"))
+    }
+
+    /// Demands that whoever asks is a device or an aggregator of the fleet at this moment.
+    ///
+    /// # Errors
+    /// `refused`, `revoked`, `certificate_expired`.
+    pub(crate) fn check_member(
+        authority: &Authority,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let client = Self::of(authority, peer)?;
+        if client.identity.role == Role::Authority {
+            return Err(refused("the certificate is of the role authority"));
+        }
+        client.check_not_revoked(authority, now)
     }
 
     /// Looks its certificate up: issued here, still valid, not revoked. The connection may be

@@ -12,10 +12,12 @@ use sealsum_attest::certificate::Role;
 use sealsum_attest::events::Event;
 use sealsum_attest::hex;
 use sealsum_attest::ids::{DeviceId, SessionId};
+use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{EnrolAnswer, EnrolChallenge, EnrolGrant, EnrolRequest};
 use sealsum_attest::refusals;
 use sealsum_attest::verify::{self, Session, Verified};
 use sealsum_daemon::Failure;
+use sealsum_log::prove;
 use sha2::{Digest as _, Sha256};
 
 use crate::authority::{Authority, generator};
@@ -133,19 +135,20 @@ fn finish_uncounted(
     let leaf = leaf_of(&verified);
     let issued = authority.ca.issue(&leaf, now)?;
     let admission = Admission { verified: &verified, token: token.as_ref(), kept, issued: &issued };
-    let Recorded { epoch, log_index, result_jwt } =
+    let Recorded { epoch, log, result_jwt } =
         authority.store.write("enrol_device", |tx| admission.record(authority, tx, now))?;
     if token.is_none() {
         authority.comebacks.note(device, now.as_second());
     }
-    tracing::info!(%device, epoch, log_index, "device enrolled");
+    tracing::info!(%device, epoch, log_index = log.index, "device enrolled");
     Ok(EnrolGrant {
         device,
         fleet: authority.config.fleet.clone(),
         certificate: issued.chain_pem.clone(),
         epoch,
         result_jwt,
-        log_index,
+        log_index: log.index,
+        log,
         renew_at: issued.renew_at(),
     })
 }
@@ -171,7 +174,7 @@ struct Admission<'a> {
 
 struct Recorded {
     epoch: u64,
-    log_index: u64,
+    log: Inclusion,
     result_jwt: String,
 }
 
@@ -206,7 +209,8 @@ impl Admission<'_> {
         let mut files = self.kept.files;
         files.push(EvidenceFile::new("result.jwt", result_jwt.as_bytes()));
         evidence_rows::insert(tx, device, log_index, Occasion::Enrolment, &files)?;
-        Ok(Recorded { epoch, log_index, result_jwt })
+        let log = prove::inclusion(tx, &authority.log_key, log_index)?;
+        Ok(Recorded { epoch, log, result_jwt })
     }
 
     /// What a device on record leaves behind when it comes back with new keys.

@@ -5,28 +5,20 @@ use sealsum_attest::refusals::{self, Refusal};
 use sealsum_daemon::{Failure, codes};
 
 use crate::ca::CaError;
-use crate::log::Broken;
 use crate::store::{Revocation, StoreError};
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Failure::bug(error.to_string())
+        match error {
+            StoreError::Log(error) => error.into(),
+            other => Failure::bug(other.to_string()),
+        }
     }
 }
 
 impl From<CaError> for Failure {
     fn from(error: CaError) -> Self {
         Failure::bug(error.to_string())
-    }
-}
-
-impl From<Broken> for Failure {
-    fn from(broken: Broken) -> Self {
-        Failure::new(
-            codes::LOG_INVALID,
-            format!("log: {broken}"),
-            "restore registry.db from a backup and find out who changed it",
-        )
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Extension, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
@@ -12,17 +12,19 @@ use axum::routing::{get, post};
 use axum::{Json as Answer, Router};
 use jiff::Timestamp;
 use sealsum_attest::ids::SessionId;
+use sealsum_attest::inclusion::{MEMBERS_BODY_MAX, MembersProof, MembersRequest};
 use sealsum_attest::messages::{
     AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, EnrolAnswer, EnrolChallenge,
     EnrolGrant, EnrolRequest, Info, RenewRequest,
 };
 use sealsum_daemon::Failure;
 use sealsum_daemon::http::{Json, Path, Peer, Problem};
+use sealsum_log::routes;
 
 use crate::authority::{Authority, blocking};
 use crate::client::Client;
 use crate::failures::busy;
-use crate::{aggregators, enrol, lineage, renew, status_list};
+use crate::{aggregators, enrol, lineage, log, renew, status_list};
 
 /// Tells the time; the program's tells the true one.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -56,8 +58,38 @@ pub fn router(authority: Arc<Authority>, clock: Clock) -> Router {
         .route("/v1/aggregator/enroll", post(enrol_aggregator))
         .route("/v1/aggregator/renew", post(renew_aggregator))
         .route("/v1/status-list", get(status_list))
-        .layer(from_fn_with_state(service.clone(), limit_rate))
-        .with_state(service)
+        .with_state(service.clone())
+        .merge(log_routes(&service))
+        .layer(from_fn_with_state(service, limit_rate))
+}
+
+/// The log: its head and how it grew for everybody, what is in it for members.
+fn log_routes(service: &Service) -> Router {
+    let members = Router::new()
+        .route("/v1/log/members", post(prove_members))
+        .layer(DefaultBodyLimit::max(MEMBERS_BODY_MAX))
+        .with_state(service.clone())
+        .merge(routes::tiles(service.authority.clone()))
+        .layer(from_fn_with_state(service.clone(), members_only));
+    routes::public(service.authority.clone()).merge(members)
+}
+
+/// Before the body is read.
+async fn members_only(
+    State(service): State<Service>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    service.call(move |authority, now| Client::check_member(authority, &peer, now)).await?;
+    Ok(next.run(request).await)
+}
+
+async fn prove_members(
+    State(service): State<Service>,
+    Json(request): Json<MembersRequest>,
+) -> Result<Answer<MembersProof>, Problem> {
+    Ok(Answer(service.call(move |authority, _| log::prove_members(authority, &request)).await?))
 }
 
 /// Before the body is read.

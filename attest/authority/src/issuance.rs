@@ -5,13 +5,14 @@ use rusqlite::Connection;
 use sealsum_attest::certificate::Role;
 use sealsum_attest::events::Event;
 use sealsum_attest::hex;
+use sealsum_attest::inclusion::Place;
 
 use crate::authority::Authority;
 use crate::ca::Issued;
 use crate::log;
 use crate::store::{CertificateRow, StoreError, certificates, lineage, status};
 
-/// Records an issued certificate; returns its position in the log.
+/// Records an issued certificate; returns its index in the log.
 pub(crate) fn record(
     tx: &Connection,
     role: &Role,
@@ -19,22 +20,22 @@ pub(crate) fn record(
     issued: &Issued,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    certificates::insert(
-        tx,
-        &CertificateRow {
-            serial: issued.serial.clone(),
-            role: role.kind(),
-            subject: role.subject(),
-            epoch,
-            not_before: issued.not_before.as_second(),
-            not_after: issued.not_after.as_second(),
-            der: issued.der.clone(),
-            revoked_at: None,
-        },
-    )?;
     let event =
         Event::certificate_issued(&issued.der).map_err(|_| StoreError::Corrupt("certificate"))?;
-    log::append(tx, now.as_second(), &event)
+    let index = log::append(tx, now.as_second(), &event)?;
+    let row = CertificateRow {
+        serial: issued.serial.clone(),
+        role: role.kind(),
+        subject: role.subject(),
+        epoch,
+        not_before: issued.not_before.as_second(),
+        not_after: issued.not_after.as_second(),
+        der: issued.der.clone(),
+        logged: Place { index, ts: now.as_second() },
+        revoked_at: None,
+    };
+    certificates::insert(tx, &row)?;
+    Ok(index)
 }
 
 /// Revokes every valid certificate of `role`; raises the status number if there was one.

@@ -1,17 +1,12 @@
-//! The authority's own keys: one P-256 key for TLS, status lists and results; one Ed25519 key for
-//! the head of the log.
+//! The authority's own P-256 key, for TLS, status lists and results. The log's key is
+//! [`sealsum_log::key::LogKey`].
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::SigningKey as LogKey;
 use rcgen::KeyPair;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use sealsum_attest::certificate::{CertificateError, PublicKey};
-use sealsum_attest::ids::Fleet;
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::ca::CaError;
@@ -74,41 +69,6 @@ impl ServerKey {
     }
 }
 
-/// Draws the seed of the log's key.
-///
-/// # Errors
-/// [`CaError::Random`].
-pub fn draw_log_seed() -> Result<Zeroizing<[u8; 32]>, CaError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut())?;
-    Ok(seed)
-}
-
-/// The log's key from its file.
-///
-/// # Errors
-/// [`CaError::Files`] if it is not 32 bytes.
-pub fn log_key(seed: &[u8]) -> Result<LogKey, CaError> {
-    let seed = seed.try_into().map_err(|_| CaError::Files("log.key: is not 32 bytes".into()))?;
-    Ok(LogKey::from_bytes(seed))
-}
-
-/// The log's verifier key (C2SP signed-note): `NAME+KEYID+base64(0x01 ‖ Ed25519 key)`, where KEYID
-/// is the first four bytes of SHA-256 over name, newline, 0x01 and key.
-#[must_use]
-pub fn log_verifier(fleet: &Fleet, key: &LogKey) -> String {
-    let name = format!("{fleet}/log");
-    let mut typed = vec![ED25519];
-    typed.extend(key.verifying_key().as_bytes());
-    let digest =
-        Sha256::new().chain_update(&name).chain_update("\n").chain_update(&typed).finalize();
-    let id = sealsum_attest::hex::encode(&digest[..4]);
-    format!("{name}+{id}+{}\n", STANDARD.encode(typed))
-}
-
-/// Signature type of the signed-note specification.
-const ED25519: u8 = 1;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,18 +80,5 @@ mod tests {
         let public = key.public_key().unwrap();
         assert!(public.verify(b"message", &signature).is_ok());
         assert!(public.verify(b"massage", &signature).is_err());
-    }
-
-    #[test]
-    fn the_verifier_key_is_a_signed_note_key() {
-        let fleet: Fleet = "demo".parse().unwrap();
-        let line = log_verifier(&fleet, &LogKey::from_bytes(&[7; 32]));
-        let [name, id, key] = line.trim_end().split('+').collect::<Vec<_>>()[..] else {
-            panic!("{line}");
-        };
-        let key = STANDARD.decode(key).unwrap();
-        assert_eq!((name, key.len(), key[0]), ("demo/log", 33, 1));
-        let digest = Sha256::digest([b"demo/log\n", &key[..]].concat());
-        assert_eq!(id, sealsum_attest::hex::encode(&digest[..4]));
     }
 }

@@ -16,6 +16,7 @@ use sealsum_authority::{run, setup};
 use sealsum_daemon::cli::{self, CommonArgs, Shown, Text};
 use sealsum_daemon::http::UnixClient;
 use sealsum_daemon::{Failure, Program, files, log, time};
+use sealsum_log::commands::{self, LogCommand};
 use serde::Serialize;
 
 /// Verifies devices, certifies them and revokes them.
@@ -53,6 +54,9 @@ enum Command {
     /// Show and revoke devices
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Show, export, prove and verify the log of what the authority did
+    #[command(subcommand)]
+    Log(LogCommand),
 }
 
 #[derive(Subcommand)]
@@ -145,6 +149,7 @@ async fn dispatch(Cli { common, command }: Cli) -> ExitCode {
             cli::finish(format, create_token(&common, &wanted).await)
         }
         Command::Device(command) => device(&common, command).await,
+        Command::Log(command) => commands::run(format, command, || running(&common)).await,
     }
 }
 

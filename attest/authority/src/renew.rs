@@ -9,10 +9,12 @@ use sealsum_attest::certificate::Role;
 use sealsum_attest::events::Event;
 use sealsum_attest::hex;
 use sealsum_attest::ids::DeviceId;
+use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{EnrolGrant, PROTOCOL_VERSION, RenewAnswer, RenewChallenge};
 use sealsum_attest::refusals;
 use sealsum_attest::verify::{self, RenewalSession, Verified};
 use sealsum_daemon::Failure;
+use sealsum_log::prove;
 use sha2::{Digest as _, Sha256};
 
 use crate::authority::{Authority, generator};
@@ -96,16 +98,17 @@ fn finish_uncounted(
         .map_err(|refusal| lineage::renewal_refused(authority, now, &device, answer, refusal))?;
     let issued = authority.ca.issue(&leaf_of(&verified), now)?;
     let renewal = Renewal { verified: &verified, issued: &issued, files: &files };
-    let Recorded { epoch, log_index, result_jwt } =
+    let Recorded { epoch, log, result_jwt } =
         authority.store.write("renew_device", |tx| renewal.record(authority, tx, now))?;
-    tracing::info!(%device, epoch, log_index, "device renewed");
+    tracing::info!(%device, epoch, log_index = log.index, "device renewed");
     Ok(EnrolGrant {
         device,
         fleet: authority.config.fleet.clone(),
         certificate: issued.chain_pem.clone(),
         epoch,
         result_jwt,
-        log_index,
+        log_index: log.index,
+        log,
         renew_at: issued.renew_at(),
     })
 }
@@ -135,7 +138,7 @@ struct Renewal<'a> {
 
 struct Recorded {
     epoch: u64,
-    log_index: u64,
+    log: Inclusion,
     result_jwt: String,
 }
 
@@ -161,6 +164,7 @@ impl Renewal<'_> {
         let log_index = issuance::record(tx, &role, row.epoch, self.issued, now)?;
         devices::put_record(tx, &row.device, &DeviceRecord { attestation, ..row.record })?;
         rows::insert(tx, &row.device, log_index, Occasion::Renewal, self.files)?;
-        Ok(Recorded { epoch: row.epoch, log_index, result_jwt })
+        let log = prove::inclusion(tx, &authority.log_key, log_index)?;
+        Ok(Recorded { epoch: row.epoch, log, result_jwt })
     }
 }

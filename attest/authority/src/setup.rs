@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sealsum_attest::certificate::chain_from_pem;
-use sealsum_attest::events::Event;
+use sealsum_attest::events::{Event, authority_log};
 use sealsum_attest::hex;
 use sealsum_attest::ids::Fleet;
 use sealsum_daemon::{Failure, codes, files};
+use sealsum_log::key::LogKey;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::ca::{self, CaError};
 use crate::config::{StateFile, certificates_at};
-use crate::keys::{self, ServerKey};
+use crate::keys::ServerKey;
 use crate::log;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// State of a packaged installation.
 const PACKAGED_STATE: &str = "/var/lib/sealsum-authority";
@@ -138,15 +139,16 @@ fn copy_roots(beside: &Path, roots: &[Vec<u8>]) -> Result<Vec<PathBuf>, Failure>
 /// Writes all keys and returns the fingerprint of the CA.
 fn create_keys(state: &Path, fleet: &Fleet, now: Timestamp) -> Result<String, Failure> {
     let ca = ca::create(fleet, now).map_err(not_created)?;
-    let log_seed = keys::draw_log_seed().map_err(not_created)?;
-    let log_key = keys::log_key(log_seed.as_ref()).map_err(not_created)?;
+    let log_seed = LogKey::draw_seed().map_err(|error| not_created(error.into()))?;
+    let log_key = LogKey::from_seed(&authority_log(fleet), log_seed.as_ref())
+        .ok_or_else(|| not_created(CaError::Files("log.key".into())))?;
     let server_key = ServerKey::draw().map_err(not_created)?;
     let secret = |file, bytes: &[u8]| files::create(&in_state(state, file), bytes, files::PRIVATE);
     let public = |file, bytes: &[u8]| files::create(&in_state(state, file), bytes, files::PUBLIC);
     secret(StateFile::CaKey, ca.key_pem.as_bytes())?;
     secret(StateFile::ServerKey, server_key.as_bytes())?;
     secret(StateFile::LogKey, log_seed.as_ref())?;
-    public(StateFile::LogVerifier, keys::log_verifier(fleet, &log_key).as_bytes())?;
+    public(StateFile::LogVerifier, format!("{}\n", log_key.verifier()).as_bytes())?;
     public(StateFile::CaCertificate, ca.certificate_pem.as_bytes())?;
     let chain = chain_from_pem(&ca.certificate_pem)
         .map_err(|error| not_created(CaError::Files(error.to_string())))?;
@@ -162,7 +164,9 @@ fn create_registry(
     let store = Store::open(&in_state(state, StateFile::Registry))?;
     let event =
         Event::AuthorityCreated { fleet: fleet.to_string(), ca_sha256: ca_sha256.to_owned() };
-    store.write("create_authority", |tx| log::append(tx, now.as_second(), &event))?;
+    store.write("create_authority", |tx| {
+        Ok::<_, StoreError>(log::append(tx, now.as_second(), &event)?)
+    })?;
     Ok(())
 }
 

@@ -13,10 +13,16 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use common::{Device, Vendor, rng};
+use ed25519_dalek::{Signer as _, SigningKey};
 use harness::Https;
 use rusqlite::Connection;
+use sealsum_attest::inclusion::Consistency;
 use sealsum_attest::status::StatusList;
 use sealsum_attest::templates::EkAlgorithm;
+use sealsum_attest::tlog::checkpoint::SignedCheckpoint;
+use sealsum_attest::tlog::merkle::verify_consistency;
+use sealsum_attest::tlog::note::NoteKey;
+use sealsum_attest::tlog::{Hash, TreeHead};
 use sealsum_test_support::Process;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -217,6 +223,114 @@ fn what_was_acknowledged_survives_a_kill() {
     running.https.begin(&site.device(2), &token).refused(403, "token_invalid", Some("9"));
     running.https.enrol(&site.device(2), &unused);
     running.stop();
+}
+
+#[test]
+fn the_log_never_goes_back_over_kills() {
+    let site = Site::new();
+    let vkey = fs::read_to_string(site.dir().join("log.vkey")).unwrap();
+    let key = NoteKey::parse(vkey.trim_end()).unwrap();
+    let mut memory = None;
+    for seed in 1..=4 {
+        let mut running = site.run();
+        let grant = running.https.enrol(&site.device(seed), &site.token());
+        // Entries that no head covers when the process dies.
+        site.token();
+        site.token();
+        running.process.kill();
+        let seen = SignedCheckpoint::verify(grant.log.checkpoint.as_bytes(), &key).unwrap();
+        let running = site.run();
+        let now = running.https.get("/v1/log/checkpoint").body;
+        let now = SignedCheckpoint::verify(&now, &key).unwrap();
+        assert!(now.head().size >= seen.head().size + 2);
+        for old in [memory.as_ref().unwrap_or(&seen), &seen] {
+            let sizes = format!("from={}&to={}", old.head().size, now.head().size);
+            let grown: Consistency =
+                running.https.get(&format!("/v1/log/consistency?{sizes}")).parsed();
+            assert_eq!(verify_consistency(old.head(), now.head(), &grown.proof), Ok(()));
+        }
+        memory = Some(now);
+        running.stop();
+    }
+}
+
+#[test]
+fn an_auditor_verifies_the_log_offline() {
+    let site = Site::new();
+    let running = site.run();
+    let grant = running.https.enrol(&site.device(1), &site.token());
+    let path = |name: &str| site.directory.path().join(name).to_str().unwrap().to_owned();
+    let (out, copy, proof) = (path("export"), path("copy"), path("proof"));
+    let (key, older) = (path("authority/log.vkey"), path("older"));
+
+    let head = site.json(&["log", "checkpoint"]);
+    assert_eq!(head["origin"], "demo/authority-log");
+    assert_eq!(site.json(&["status"])["log"]["root"], head["root"]);
+    fs::write(&older, site.command(&["log", "checkpoint"]).stdout).unwrap();
+    site.token();
+    let exported = site.json(&["log", "export", "--out", &out]);
+    assert_eq!(exported["size"].as_u64(), head["size"].as_u64().map(|size| size + 1));
+    let index = grant.log_index.to_string();
+    let proved = site.json(&["log", "prove", &index, "--out", &proof]);
+    assert_eq!(proved["entry"]["type"], "certificate.issued");
+    site.fails(&["log", "prove", "1000"], 1, "not_found");
+    site.fails(&["log", "export", "--out", &out], 4, "file_exists");
+    running.stop();
+
+    // From here on nothing runs.
+    let verify = ["log", "verify", &out, "--log-key", &key];
+    let verified = site.json(&verify);
+    assert_eq!(
+        (&verified["root"], &verified["entries"]["device.enrolled"]),
+        (&exported["root"], &1.into())
+    );
+    assert_eq!(site.json(&[&verify[..], &["--older", &older]].concat())["older"], head["size"]);
+    assert!(site.command(&verify).stdout.contains("verified"));
+    let shown = site.json(&["log", "verify", &proof, "--log-key", &key]);
+    assert_eq!(shown["entry"]["subject"], grant.device.to_string());
+    let from = ["--from", &out, "--log-key", &key];
+    let offline = site.command(&[&["log", "prove", &index], &from[..]].concat());
+    let text = fs::read_to_string(&proof).unwrap();
+    assert_eq!(offline.stdout.lines().nth(1), text.lines().nth(1), "the same entry");
+    let again = site.json(&[&["log", "checkpoint"], &from[..]].concat());
+    assert_eq!(again["root"], exported["root"]);
+    site.json(&[&["log", "export", "--out", &copy], &from[..]].concat());
+    assert_eq!(site.json(&["log", "verify", &copy, "--log-key", &key])["root"], exported["root"]);
+
+    refuse_bad_exports(&site, &out, &key, &older);
+}
+
+/// What an auditor must not be told is fine.
+fn refuse_bad_exports(site: &Site, out: &str, key: &str, older: &str) {
+    let verify = ["log", "verify", out, "--log-key", key];
+    // A bundle with its own key is refused without one from outside, and with its own.
+    let own = format!("{out}/log.vkey");
+    fs::copy(key, &own).unwrap();
+    site.fails(&["log", "verify", out], 4, "usage");
+    site.fails(&["log", "verify", out, "--log-key", &own], 4, "usage");
+    site.fails(&["log", "checkpoint", "--from", out], 4, "usage");
+    fs::remove_file(own).unwrap();
+
+    let bundle = fs::read_dir(format!("{out}/tile/entries/000.p")).unwrap().next().unwrap();
+    let bundle = bundle.unwrap().path();
+    let mut bytes = fs::read(&bundle).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&bundle, &bytes).unwrap();
+    site.fails(&verify, 7, "log_invalid");
+    bytes[100] ^= 1;
+    fs::write(&bundle, &bytes).unwrap();
+
+    // A head that the log's key signed over another history.
+    let seed = fs::read(site.dir().join("log.key")).unwrap();
+    let signer = SigningKey::from_bytes(&seed.try_into().unwrap());
+    let vkey = NoteKey::parse(fs::read_to_string(key).unwrap().trim_end()).unwrap();
+    let fork = TreeHead { size: 2, root: Hash([9; 32]) };
+    let sign = |text: &[u8]| Ok::<_, std::convert::Infallible>(signer.sign(text).to_bytes());
+    let fork = SignedCheckpoint::sign(fork, &vkey, sign).unwrap();
+    fs::write(older, fork.to_string()).unwrap();
+    let line = site.fails(&[&verify[..], &["--older", older]].concat(), 7, "log_fork");
+    assert!(line.contains("evidence"), "{line}");
+    site.json(&verify);
 }
 
 #[test]

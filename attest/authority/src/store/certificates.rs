@@ -2,6 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sealsum_attest::certificate::RoleKind;
+use sealsum_attest::inclusion::Place;
+use sha2::{Digest as _, Sha256};
 
 use super::{StoreError, signed, unsigned};
 
@@ -22,13 +24,15 @@ pub struct CertificateRow {
     pub not_after: i64,
     /// The certificate.
     pub der: Vec<u8>,
+    /// Where and when it was logged.
+    pub logged: Place,
     /// Unix seconds of its revocation.
     pub revoked_at: Option<i64>,
 }
 
 pub(crate) fn insert(tx: &Connection, row: &CertificateRow) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO certificates VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO certificates VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             row.serial,
             row.role.as_str(),
@@ -37,19 +41,32 @@ pub(crate) fn insert(tx: &Connection, row: &CertificateRow) -> Result<(), StoreE
             row.not_before,
             row.not_after,
             row.der,
+            <[u8; 32]>::from(Sha256::digest(&row.der)),
+            signed(row.logged.index)?,
+            row.logged.ts,
             row.revoked_at
         ],
     )?;
     Ok(())
 }
 
-const COLUMNS: &str = "serial, role, subject, epoch, not_before, not_after, der, revoked_at";
+const COLUMNS: &str = "serial, role, subject, epoch, not_before, not_after, der, log_index,
+                       logged_at, revoked_at";
 
 /// The certificate with this serial number.
 pub(crate) fn find(view: &Connection, serial: &[u8]) -> Result<Option<CertificateRow>, StoreError> {
     let query = format!("SELECT {COLUMNS} FROM certificates WHERE serial = ?1");
     let row = view.query_row(&query, [serial], raw_row).optional()?;
     row.map(parsed).transpose()
+}
+
+/// Where and when the certificate with this SHA-256 was logged.
+pub(crate) fn place(view: &Connection, sha256: &[u8; 32]) -> Result<Option<Place>, StoreError> {
+    let row: Option<(i64, i64)> = view
+        .prepare_cached("SELECT log_index, logged_at FROM certificates WHERE sha256 = ?1")?
+        .query_row([sha256], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    row.map(|(index, ts)| Ok(Place { index: unsigned(index)?, ts })).transpose()
 }
 
 /// The newest certificate of `subject`, revoked or not.
@@ -82,7 +99,7 @@ pub(crate) fn revoke_all(
     Ok(serials.collect::<Result<_, _>>()?)
 }
 
-type RawRow = (Vec<u8>, String, String, i64, i64, i64, Vec<u8>, Option<i64>);
+type RawRow = (Vec<u8>, String, String, i64, i64, i64, Vec<u8>, i64, i64, Option<i64>);
 
 fn raw_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawRow> {
     Ok((
@@ -94,12 +111,23 @@ fn raw_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawRow> {
         row.get(5)?,
         row.get(6)?,
         row.get(7)?,
+        row.get(8)?,
+        row.get(9)?,
     ))
 }
 
 fn parsed(raw: RawRow) -> Result<CertificateRow, StoreError> {
-    let (serial, role, subject, epoch, not_before, not_after, der, revoked_at) = raw;
+    let (serial, role, subject, epoch, not_before, not_after, der, index, ts, revoked_at) = raw;
     let role = RoleKind::parse(&role).ok_or(StoreError::Corrupt("role"))?;
-    let epoch = unsigned(epoch)?;
-    Ok(CertificateRow { serial, role, subject, epoch, not_before, not_after, der, revoked_at })
+    Ok(CertificateRow {
+        serial,
+        role,
+        subject,
+        epoch: unsigned(epoch)?,
+        not_before,
+        not_after,
+        der,
+        logged: Place { index: unsigned(index)?, ts },
+        revoked_at,
+    })
 }

@@ -1,8 +1,8 @@
 //! The registry: one SQLite file, one writer, named transactions.
 //!
 //! WAL with `synchronous = FULL`: what was acknowledged survives a power cut. Every action that
-//! the fleet must be able to audit writes its row of [`crate::log`] in the same transaction, so
-//! there is no action without a row and no row without an action.
+//! the fleet must be able to audit writes its entry of [`crate::log`] in the same transaction, so
+//! there is no action without an entry and no entry without an action.
 
 pub(crate) mod certificates;
 pub(crate) mod devices;
@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use sealsum_log::LogError;
 
 pub use certificates::CertificateRow;
 pub(crate) use devices::CLONED;
@@ -27,7 +28,7 @@ pub use sealsum_attest::certificate::RoleKind;
 pub use tokens::TokenRow;
 
 /// Version of `schema.sql`, kept in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// How long a second process (a backup, say) may hold the file before a transaction gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +42,9 @@ pub enum StoreError {
     /// The file cannot be opened or created.
     #[error("the registry: {0}")]
     File(#[from] std::io::Error),
+    /// The log that lies in the same file.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A stored value does not parse: the file was changed by something else.
     #[error("the registry holds an invalid {0}")]
     Corrupt(&'static str),
@@ -143,6 +147,7 @@ fn create_tables(connection: &mut Connection) -> Result<(), StoreError> {
         _ => return Err(StoreError::Schema { found }),
     }
     transaction.execute_batch(include_str!("schema.sql"))?;
+    transaction.execute_batch(sealsum_log::SCHEMA)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     Ok(transaction.commit()?)
 }

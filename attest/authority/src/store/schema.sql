@@ -19,6 +19,9 @@ CREATE TABLE certificates (
     not_before  INTEGER NOT NULL,
     not_after   INTEGER NOT NULL,
     der         BLOB NOT NULL,
+    sha256      BLOB NOT NULL UNIQUE CHECK (length(sha256) = 32),     -- of der
+    log_index   INTEGER NOT NULL UNIQUE,      -- its entry in the log
+    logged_at   INTEGER NOT NULL,
     revoked_at  INTEGER
 ) STRICT;
 CREATE INDEX certificates_by_subject ON certificates (role, subject, not_after);
@@ -73,16 +76,3 @@ CREATE TABLE evidence (
     bytes      BLOB NOT NULL,
     PRIMARY KEY (device, log_index, file)
 ) STRICT;
-
-CREATE TABLE log (
-    position  INTEGER PRIMARY KEY NOT NULL CHECK (position >= 0),
-    entry     BLOB NOT NULL,                  -- canonical JSON
-    chain     BLOB NOT NULL CHECK (length(chain) = 32)
-) STRICT;
-CREATE TRIGGER log_rows_stay BEFORE DELETE ON log
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER log_rows_are_final BEFORE UPDATE ON log
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER log_rows_follow BEFORE INSERT ON log
-WHEN NEW.position <> (SELECT count(*) FROM log)
-BEGIN SELECT RAISE(ABORT, 'the log has no gaps'); END;

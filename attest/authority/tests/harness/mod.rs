@@ -64,6 +64,10 @@ impl Https {
         answer(self.agent(None).get(self.url(path)).call().unwrap())
     }
 
+    pub fn get_as(&self, client: &ClientCert, path: &str) -> Answer {
+        answer(self.agent(Some(client)).get(self.url(path)).call().unwrap())
+    }
+
     pub fn send(
         &self,
         path: &str,
@@ -270,7 +274,7 @@ impl Fleet {
     }
 
     pub fn get_as(&self, client: &ClientCert, path: &str) -> Answer {
-        answer(self.https.agent(Some(client)).get(self.https.url(path)).call().unwrap())
+        self.https.get_as(client, path)
     }
 
     /// What the log says of one type, oldest first.
