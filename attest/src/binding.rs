@@ -227,7 +227,7 @@ impl Renewal<'_> {
 }
 
 /// SHA-256 over the label and each part, each with its length in four bytes in front.
-fn digest(label: &str, parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn digest(label: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in std::iter::once(&label.as_bytes()).chain(parts) {
         hash.update((part.len() as u32).to_be_bytes());

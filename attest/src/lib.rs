@@ -11,6 +11,7 @@
 //! | [`activation`], [`binding`] | what proves that the keys belong together, and to this session |
 //! | [`quote`], [`pcr`], [`csr`] | what the keys signed |
 //! | [`policy`], [`verify`] | which evidence is good enough, and the judgement as lists of checks |
+//! | [`evidence`] | what is kept of an enrolment, and the judgement on it repeated offline |
 //! | [`refusals`] | every way to fail, numbered |
 //! | [`certificate`], [`status`], [`result`] | what the authority issues, and how others check it |
 //! | [`events`], [`inclusion`] | what its log says, and that a certificate is in it |
@@ -26,6 +27,7 @@ pub mod certificate;
 pub mod csr;
 pub mod endorsement;
 pub mod events;
+pub mod evidence;
 pub mod hex;
 pub mod ids;
 pub mod inclusion;

@@ -161,6 +161,10 @@ checks! {
         "Evidence by an attestation key that was replaced.";
     Verifier 53 PROTOCOL_VERSION "protocol_version"
         "A request of an unknown version, or one that exceeds a bound.";
+    Verifier 54 ATTESTATION_RESULT "attestation_result"
+        "An attestation result that the authority did not sign, or not about this evidence.";
+    Verifier 55 EVIDENCE_FILES "evidence_files"
+        "An evidence directory with missing, additional or rewritten files.";
 }
 
 /// The check of this number.

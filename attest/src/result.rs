@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::certificate::{CertificateError, FleetCa};
+use crate::certificate::{CertificateError, FleetCa, Identity};
 use crate::hex;
 use crate::ids::{DeviceId, Fleet};
 use crate::messages::PcrValues;
@@ -20,6 +20,8 @@ use crate::verify::Verified;
 const ALGORITHM: &str = "ES256";
 const TYPE: &str = "ear+jwt";
 const PROFILE: &str = "tag:github.com,2023:veraison/ear";
+/// AR4SI claim `hardware` of a TPM that is software: a warning.
+const SOFTWARE: i8 = 32;
 const DEVELOPER: &str = "sealsum";
 
 /// Longest result, in bytes.
@@ -49,6 +51,9 @@ pub struct Claims {
     pub verifier: VerifierId,
     /// The nonce that the evidence answered, base64url.
     pub eat_nonce: String,
+    /// Digest of the evidence judged ([`crate::evidence::digest`]), hex.
+    #[serde(rename = "sealsum.evidence-sha256")]
+    pub evidence_sha256: String,
     /// The one submodule `tpm`.
     pub submods: Submodules,
 }
@@ -118,10 +123,19 @@ pub struct TrustVector {
     pub storage_opaque: i8,
 }
 
+impl TrustVector {
+    /// Whether it is about a software TPM.
+    pub const fn is_software(&self) -> bool {
+        self.hardware == SOFTWARE
+    }
+}
+
 impl Claims {
-    /// The claims about verified evidence of a device of `fleet` in its enrolment `epoch`.
+    /// The claims about verified evidence, of this digest, of a device of `fleet` in its
+    /// enrolment `epoch`.
     pub fn about(
         verified: &Verified,
+        evidence_sha256: &[u8; 32],
         fleet: &Fleet,
         issuer: String,
         epoch: u64,
@@ -140,6 +154,7 @@ impl Claims {
                 build: concat!("sealsum-attest ", env!("CARGO_PKG_VERSION")).into(),
             },
             eat_nonce: URL_SAFE_NO_PAD.encode(verified.nonce()),
+            evidence_sha256: hex::encode(evidence_sha256),
             submods: Submodules {
                 tpm: Appraisal {
                     status,
@@ -184,6 +199,45 @@ impl Claims {
         fleet: &Fleet,
         now: Timestamp,
     ) -> Result<Self, ResultError> {
+        let (claims, authority) = Self::open(token, ca, |_| Ok(now))?;
+        claims.check(&authority, fleet, now)?;
+        if now.as_second() > claims.exp {
+            return Err(ResultError::Expired);
+        }
+        Ok(claims)
+    }
+
+    /// Verifies a result, of whichever fleet `ca` is of, as of the moment it was issued: for an
+    /// auditor, to whom it may have expired long ago. Returns who signed it too.
+    ///
+    /// # Errors
+    /// [`ResultError`].
+    pub fn verify_as_issued(
+        token: &str,
+        ca: &FleetCa,
+        now: Timestamp,
+    ) -> Result<(Self, Identity), ResultError> {
+        let (claims, authority) =
+            Self::open(token, ca, |claims| decode::<Self>(claims)?.issued_at())?;
+        claims.check(&authority, &authority.fleet, now)?;
+        Ok((claims, authority))
+    }
+
+    /// When the authority judged.
+    ///
+    /// # Errors
+    /// [`ResultError::Malformed`] for a time that does not exist.
+    pub fn issued_at(&self) -> Result<Timestamp, ResultError> {
+        Timestamp::from_second(self.iat).map_err(|_| ResultError::Malformed)
+    }
+
+    /// The claims and who signed them, with a certificate that was valid at the time that `at`
+    /// says, given the claims as they are encoded.
+    fn open(
+        token: &str,
+        ca: &FleetCa,
+        at: impl FnOnce(&str) -> Result<Timestamp, ResultError>,
+    ) -> Result<(Self, Identity), ResultError> {
         let malformed = || ResultError::Malformed;
         if token.len() > RESULT_MAX {
             return Err(malformed());
@@ -202,27 +256,27 @@ impl Claims {
             .iter()
             .map(|text| STANDARD.decode(text).map_err(|_| malformed()))
             .collect::<Result<_, _>>()?;
-        let authority = ca.verify(&chain, now)?;
+        let authority = ca.verify(&chain, at(claims)?)?;
         authority.authority()?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| malformed())?;
         authority.public_key.verify(signed.as_bytes(), &signature)?;
-        let claims: Self = decode(claims)?;
-        claims.check(&authority.role.uri(&authority.fleet), fleet, now)?;
-        Ok(claims)
+        Ok((decode(claims)?, authority))
     }
 
-    fn check(&self, issuer: &str, fleet: &Fleet, now: Timestamp) -> Result<(), ResultError> {
+    fn check(
+        &self,
+        authority: &Identity,
+        fleet: &Fleet,
+        now: Timestamp,
+    ) -> Result<(), ResultError> {
         if self.eat_profile != PROFILE {
             return Err(ResultError::Malformed);
         }
-        if self.iss != issuer {
+        if self.iss != authority.role.uri(&authority.fleet) {
             return Err(ResultError::Issuer(self.iss.clone()));
         }
         if self.aud != audience(fleet) {
             return Err(ResultError::Audience(self.aud.clone()));
-        }
-        if now.as_second() > self.exp {
-            return Err(ResultError::Expired);
         }
         if now.as_second() < self.iat - MAX_SKEW_S {
             return Err(ResultError::FromTheFuture);
@@ -276,7 +330,7 @@ fn appraise(software: bool, pcrs: PcrVerdict) -> (Status, TrustVector) {
         PcrVerdict::Known => (2, 2),
         PcrVerdict::Unknown => (36, 33),
     };
-    let hardware = if software { 32 } else { 2 };
+    let hardware = if software { SOFTWARE } else { 2 };
     let vector = TrustVector {
         instance_identity: 2,
         configuration,

@@ -21,7 +21,7 @@ use crate::binding::{
 };
 use crate::certificate::PublicKey;
 use crate::csr::check_request;
-use crate::endorsement::{self, Endorsement};
+use crate::endorsement::{self, Anchors, Endorsement};
 use crate::ids::{DeviceId, SessionId};
 use crate::messages::{
     EnrolAnswer, EnrolChallenge, EnrolRequest, Fixed, PROTOCOL_VERSION, PcrValues, RenewAnswer,
@@ -35,7 +35,7 @@ use crate::refusals::{
     SESSION_EXPIRED, SOFTWARE_TPM, TPM_STRUCTURE, X25519_LOW_ORDER, X25519_POSSESSION,
     X25519_REFLECTED,
 };
-use crate::templates::{check_ak, check_dk, check_ek};
+use crate::templates::{EkAlgorithm, check_ak, check_dk, check_ek};
 use crate::tpm::Public;
 
 /// Seconds a device has to answer a challenge.
@@ -124,14 +124,7 @@ fn check_request_keys(
     now: Timestamp,
 ) -> Result<Admitted, Refusal> {
     check_bounds(&request)?;
-    let ek = parse_public("endorsement key", &request.ek_public.0)?;
-    let (algorithm, key) = check_ek(&ek)?;
-    let chain: Vec<&[u8]> = request.ek_chain.iter().map(|der| der.0.as_slice()).collect();
-    let endorsement =
-        endorsement::validate(&request.ek_certificate.0, &chain, policy.anchors(), now)?;
-    if endorsement.key != key {
-        return Err(OTHER_KEY.refuse("the certificate is of another endorsement key"));
-    }
+    let Endorsed { algorithm, ek, endorsement } = check_endorsed(&request, policy.anchors(), now)?;
     let device = DeviceId::from_ek_public(&request.ek_public.0);
     if algorithm != policy.ek_algorithm() && !policy.data().allow.contains(&device) {
         let (name, wanted) = (algorithm.name(), policy.ek_algorithm().name());
@@ -140,6 +133,37 @@ fn check_request_keys(
     }
     check_endorsement(&endorsement, policy)?;
     check_door(&request, standing, &device, policy)?;
+    let (ak, dk, keys) = check_device_keys(&request)?;
+    Ok(Admitted { request, device, endorsement, ek, ak, dk, keys })
+}
+
+/// An endorsement key that an anchor vouches for.
+pub(crate) struct Endorsed {
+    pub(crate) algorithm: EkAlgorithm,
+    pub(crate) ek: Public,
+    pub(crate) endorsement: Endorsement,
+}
+
+/// Checks the endorsement key and its certificate, but for what a policy says about them.
+pub(crate) fn check_endorsed(
+    request: &EnrolRequest,
+    anchors: &Anchors,
+    now: Timestamp,
+) -> Result<Endorsed, Refusal> {
+    let ek = parse_public("endorsement key", &request.ek_public.0)?;
+    let (algorithm, key) = check_ek(&ek)?;
+    let chain: Vec<&[u8]> = request.ek_chain.iter().map(|der| der.0.as_slice()).collect();
+    let endorsement = endorsement::validate(&request.ek_certificate.0, &chain, anchors, now)?;
+    if endorsement.key != key {
+        return Err(OTHER_KEY.refuse("the certificate is of another endorsement key"));
+    }
+    Ok(Endorsed { algorithm, ek, endorsement })
+}
+
+/// Checks the other keys: attestation key, device key, and all of them together.
+pub(crate) fn check_device_keys(
+    request: &EnrolRequest,
+) -> Result<(PublicKey, PublicKey, DeviceKeys), Refusal> {
     let ak = parse_public("attestation key", &request.ak_public.0)?;
     let ak_key = check_ak(&ak)?;
     let dk = parse_public("device key", &request.dk_public.0)?;
@@ -154,7 +178,7 @@ fn check_request_keys(
         srk_name: request.srk_name.0.clone(),
         x25519_public: request.x25519_public.0,
     };
-    Ok(Admitted { request, device, endorsement, ek, ak: ak_key, dk: dk_key, keys })
+    Ok((ak_key, dk_key, keys))
 }
 
 fn check_bounds(request: &EnrolRequest) -> Result<(), Refusal> {

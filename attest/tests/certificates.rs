@@ -279,7 +279,7 @@ fn claims(fleet: &TestFleet) -> Claims {
     let verified = world.judge(session, &answer).unwrap();
     let issuer = Role::Authority.uri(&fleet.name);
     assert_eq!(issuer, authority().id);
-    Claims::about(&verified, &fleet.name, issuer, 3, now() + seconds(3600))
+    Claims::about(&verified, &[0xe5; 32], &fleet.name, issuer, 3, now() + seconds(3600))
 }
 
 fn token(fleet: &TestFleet, claims: &Claims) -> String {

@@ -6,8 +6,9 @@ mod common;
 use std::thread;
 
 use common::{World, authority, now};
-use sealsum_attest::messages::{EnrolAnswer, EnrolRequest};
-use sealsum_attest::verify::{self, Admitted, Session};
+use sealsum_attest::binding::Renewal;
+use sealsum_attest::messages::{Bytes, EnrolAnswer, EnrolRequest, PcrValues, RenewAnswer};
+use sealsum_attest::verify::{self, Admitted, Known, RenewalSession, Session};
 
 /// A binary field of a request.
 type RequestField = (&'static str, fn(&mut EnrolRequest) -> &mut [u8]);
@@ -34,6 +35,7 @@ const ANSWER: &[AnswerField] = &[
     ("csr", |a| &mut a.csr.0),
     ("activation_proof", |a| &mut a.activation_proof.0),
     ("x25519_proof", |a| &mut a.x25519_proof.0),
+    ("pcr 0", |a| a.pcrs.0.get_mut(&0).unwrap()),
     ("pcr 7", |a| a.pcrs.0.get_mut(&7).unwrap()),
 ];
 
@@ -159,6 +161,104 @@ fn every_truncation_of_the_json_is_refused() {
     let request: EnrolRequest = serde_json::from_str(&request).unwrap();
     assert_eq!(&request, session.request());
     assert!(verify::admit(request, &world.policy, now()).is_ok());
+}
+
+#[test]
+fn every_bit_flip_of_the_json_of_a_request_is_refused() {
+    let mut world = World::new(6);
+    let sent = world.device.request();
+    let text = serde_json::to_vec(&sent).unwrap();
+    each_flip(&text, |at, bent| {
+        let Ok(received) = serde_json::from_slice::<EnrolRequest>(bent) else { return };
+        assert_ne!(received, sent, "bit {at}: two texts of one message");
+        // Another token is another message; whether it opens the door, the registry knows.
+        if (EnrolRequest { token: sent.token.clone(), ..received.clone() }) == sent {
+            return;
+        }
+        assert!(request_refused(&mut world, &sent, &received), "bit {at}");
+    });
+}
+
+#[test]
+fn every_bit_flip_of_the_json_of_an_answer_is_refused() {
+    let replay = Replay::new();
+    let text = serde_json::to_vec(&replay.answer).unwrap();
+    each_flip(&text, |at, bent| {
+        let Ok(received) = serde_json::from_slice::<EnrolAnswer>(bent) else { return };
+        assert_ne!(received, replay.answer, "bit {at}: two texts of one message");
+        assert!(replay.refuses(|answer| *answer = received), "bit {at}");
+    });
+}
+
+/// Shows the text with each bit changed.
+fn each_flip(text: &[u8], mut judge: impl FnMut(usize, &[u8])) {
+    let mut bent = text.to_vec();
+    for bit in 0..text.len() * 8 {
+        bent[bit / 8] ^= 1 << (bit % 8);
+        judge(bit, &bent);
+        bent[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+/// A renewal by good evidence but for what is done to its answer.
+fn renewal_refused(world: &mut World, known: &Known, bend: impl FnOnce(&mut RenewAnswer)) -> bool {
+    let session = RenewalSession::new(known.clone(), &world.policy, now(), &mut common::rng(11));
+    let csr = world.device.csr();
+    let renewal = Renewal {
+        nonce: &session.challenge().nonce.0,
+        device: &known.device,
+        dk_name: &known.keys.dk_name,
+        x25519_public: &known.keys.x25519_public,
+        old_serial: &known.serial,
+        csr: &csr,
+    };
+    let blank = RenewAnswer {
+        session: session.id(),
+        quote_attest: Bytes::default(),
+        quote_signature: Bytes::default(),
+        pcrs: PcrValues::default(),
+        csr: Bytes(csr.clone()),
+    };
+    let mut answer = world.device.renew(&renewal, blank);
+    bend(&mut answer);
+    verify::judge_renewal(session, &answer, &world.policy, now()).is_err()
+}
+
+#[test]
+fn every_bit_flip_and_truncation_of_a_renewal_is_refused() {
+    let mut world = World::new(7);
+    let session = world.session();
+    let answer = world.answer(&session);
+    let verified = world.judge(session, &answer).unwrap();
+    let known = Known {
+        device: *verified.device(),
+        keys: verified.keys().clone(),
+        software: false,
+        last: verified.state(),
+        serial: vec![1, 2, 3],
+    };
+    assert!(!renewal_refused(&mut world, &known, |_| ()));
+    type Field = fn(&mut RenewAnswer) -> &mut Vec<u8>;
+    let fields: [Field; 3] =
+        [|a| &mut a.quote_attest.0, |a| &mut a.quote_signature.0, |a| &mut a.csr.0];
+    for field in fields {
+        let mut length = 0;
+        renewal_refused(&mut world, &known, |answer| length = field(answer).len());
+        for at in 0..length {
+            for bit in 0..8 {
+                let flip = |answer: &mut RenewAnswer| field(answer)[at] ^= 1 << bit;
+                assert!(renewal_refused(&mut world, &known, flip), "byte {at}");
+            }
+            let cut = |answer: &mut RenewAnswer| field(answer).truncate(at);
+            assert!(renewal_refused(&mut world, &known, cut), "{at}");
+        }
+    }
+    for pcr in [0, 7] {
+        for at in 0..32 {
+            let flip = |answer: &mut RenewAnswer| answer.pcrs.0.get_mut(&pcr).unwrap()[at] ^= 1;
+            assert!(renewal_refused(&mut world, &known, flip), "PCR {pcr}");
+        }
+    }
 }
 
 /// Runs the cases side by side and fails if one of them does.

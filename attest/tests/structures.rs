@@ -8,9 +8,13 @@ use common::World;
 use proptest::prelude::*;
 use sealsum_attest::templates::EkAlgorithm;
 use sealsum_attest::tpm::{
-    Attest, Attested, EcdsaSignature, ParseError, Public, parse_selection, selection_bytes,
+    Attest, Attested, EcdsaSignature, ParseError, Public, PublicKind, parse_selection,
+    selection_bytes,
 };
-use tpm2_protocol::data::{TpmlPcrSelection, TpmsAttest, TpmtPublic, TpmtSignature, TpmuAttest};
+use tpm2_protocol::data::{
+    TpmlPcrSelection, TpmsAttest, TpmtPublic, TpmtSignature, TpmuAttest, TpmuPublicId,
+    TpmuSignature,
+};
 use tpm2_protocol::{TpmError, TpmMarshal, TpmUnmarshal, TpmWriter};
 
 /// A kind of structure, read and written again by either parser.
@@ -72,6 +76,35 @@ fn samples() -> Vec<(Kind, Vec<u8>)> {
     samples
 }
 
+/// What swtpm and tpm2-tools made: keys of all kinds, quotes, certifications, and statements and
+/// signatures that we have no use for (`vectors/README.md`).
+#[derive(serde::Deserialize)]
+struct Recorded {
+    name: String,
+    kind: String,
+    /// Whether we read it; the other parser reads all of them.
+    known: bool,
+    hex: String,
+}
+
+impl Recorded {
+    fn kind(&self) -> Kind {
+        match self.kind.as_str() {
+            "public" => PUBLIC,
+            "attest" => ATTEST,
+            _ => SIGNATURE,
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        common::device::unhex(&self.hex)
+    }
+}
+
+fn corpus() -> Vec<Recorded> {
+    serde_json::from_str(include_str!("vectors/structures.json")).unwrap()
+}
+
 /// Both accept and write the same bytes, or both refuse; where only one refuses, it is because of
 /// an identifier or a limit that it does not know, never because of the structure.
 fn compare(kind: &Kind, bytes: &[u8]) -> Result<(), String> {
@@ -93,11 +126,79 @@ fn both_accept_what_a_device_makes() {
 }
 
 #[test]
+fn a_corpus_of_real_structures_is_judged_alike() {
+    let corpus = corpus();
+    assert!(corpus.len() >= 40);
+    for recorded in &corpus {
+        let (kind, bytes) = (recorded.kind(), recorded.bytes());
+        assert_eq!((kind.theirs)(&bytes).as_ref(), Ok(&bytes), "{}", recorded.name);
+        let ours = (kind.ours)(&bytes);
+        assert_eq!(ours.is_ok(), recorded.known, "{}: {ours:?}", recorded.name);
+        if !recorded.known {
+            assert!(matches!(ours, Err(ParseError::Unsupported { .. })), "{}", recorded.name);
+        }
+        compare(&kind, &bytes).unwrap();
+        for length in 0..bytes.len() {
+            assert!((kind.ours)(&bytes[..length]).is_err(), "{}", recorded.name);
+            compare(&kind, &bytes[..length]).unwrap();
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut bent = bytes.clone();
+            bent[bit / 8] ^= 1 << (bit % 8);
+            compare(&kind, &bent).unwrap_or_else(|why| panic!("{} {bit}: {why}", recorded.name));
+        }
+    }
+}
+
+#[test]
+fn both_read_the_same_fields_of_real_structures() {
+    for recorded in corpus().into_iter().filter(|recorded| recorded.known) {
+        let bytes = recorded.bytes();
+        match recorded.kind.as_str() {
+            "public" => same_public(&bytes),
+            "attest" => same_attest(&bytes),
+            _ => same_signature(&bytes),
+        }
+    }
+}
+
+fn same_public(bytes: &[u8]) {
+    let ours = Public::parse(bytes).unwrap();
+    let (theirs, _) = TpmtPublic::unmarshal(bytes).unwrap();
+    assert_eq!(ours.auth_policy, theirs.auth_policy.as_ref());
+    assert_eq!(ours.attributes, theirs.object_attributes.bits());
+    match (&ours.kind, &theirs.unique) {
+        (PublicKind::Rsa(rsa), TpmuPublicId::Rsa(modulus)) => {
+            assert_eq!(rsa.modulus, modulus.as_ref());
+        }
+        (PublicKind::Ecc(ecc), TpmuPublicId::Ecc(point)) => {
+            assert_eq!((&ecc.x[..], &ecc.y[..]), (point.x.as_ref(), point.y.as_ref()));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn same_signature(bytes: &[u8]) {
+    let ours = EcdsaSignature::parse(bytes).unwrap();
+    let (theirs, _) = TpmtSignature::unmarshal(bytes).unwrap();
+    let TpmuSignature::Ecdsa(signature) = &theirs.signature else { panic!("{theirs:?}") };
+    assert_eq!(ours.r, signature.signature_r.as_ref());
+    assert_eq!(ours.s, signature.signature_s.as_ref());
+}
+
+#[test]
 fn both_read_the_same_fields() {
-    let world = World::new(2);
-    let bytes = world.device.quote_attest(&[7; 32]).to_bytes();
-    let ours = Attest::parse(&bytes).unwrap();
-    let (theirs, _) = TpmsAttest::unmarshal(&bytes).unwrap();
+    let device = World::new(2).device;
+    same_attest(&device.quote_attest(&[7; 32]).to_bytes());
+    let (certify, signature) = device.certify(&[8; 32], &device.dk_public.name().unwrap());
+    same_attest(&certify);
+    same_signature(&signature);
+    same_public(&device.ak_public.to_bytes());
+}
+
+fn same_attest(bytes: &[u8]) {
+    let ours = Attest::parse(bytes).unwrap();
+    let (theirs, _) = TpmsAttest::unmarshal(bytes).unwrap();
     assert_eq!(ours.extra_data, theirs.extra_data.as_ref());
     assert_eq!(ours.qualified_signer, theirs.qualified_signer.as_ref());
     assert_eq!(ours.firmware_version, theirs.firmware_version.value());
@@ -107,6 +208,10 @@ fn both_read_the_same_fields() {
     match (&ours.attested, &theirs.attested) {
         (Attested::Quote { digest, .. }, TpmuAttest::Quote(quote)) => {
             assert_eq!(digest, quote.pcr_digest.as_ref());
+        }
+        (Attested::Certify { name, qualified_name }, TpmuAttest::Certify(certify)) => {
+            assert_eq!(name, certify.name.as_ref());
+            assert_eq!(qualified_name, certify.qualified_name.as_ref());
         }
         other => panic!("{other:?}"),
     }

@@ -244,7 +244,6 @@ async fn device_evidence(
     Path(prefix): Path<String>,
 ) -> Result<Answer<EvidenceFiles>, Problem> {
     let files = service.call(move |authority, _| devices::evidence_of(authority, &prefix)).await?;
-    let files =
-        files.into_iter().map(|file| NamedFile { name: file.name, bytes: Bytes(file.bytes) });
+    let files = files.into_iter().map(|(name, bytes)| NamedFile { name, bytes: Bytes(bytes) });
     Ok(Answer(EvidenceFiles { files: files.collect() }))
 }

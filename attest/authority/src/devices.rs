@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use sealsum_attest::certificate::Role;
 use sealsum_attest::events::Event;
+use sealsum_attest::evidence::Files;
 use sealsum_attest::hex;
 use sealsum_attest::ids::DeviceId;
 use sealsum_daemon::{Failure, codes};
@@ -15,8 +16,8 @@ use crate::authority::Authority;
 use crate::issuance;
 use crate::log;
 use crate::store::{
-    CertificateRow, DeviceRow, EkFacts, EvidenceFile, Revocation, RoleKind, StoreError,
-    certificates, devices as rows, evidence, status,
+    CertificateRow, DeviceRow, EkFacts, Revocation, RoleKind, StoreError, certificates,
+    devices as rows, evidence, status,
 };
 
 /// Fewest digits of an id that a command takes.
@@ -224,7 +225,7 @@ fn revoke_row(
 ///
 /// # Errors
 /// `not_found` or `usage` for the prefix.
-pub fn evidence_of(authority: &Authority, prefix: &str) -> Result<Vec<EvidenceFile>, Failure> {
+pub fn evidence_of(authority: &Authority, prefix: &str) -> Result<Files, Failure> {
     authority.store.read(|view| {
         let row = by_prefix(view, prefix)?;
         Ok(evidence::last_enrolment(view, &row.device)?)

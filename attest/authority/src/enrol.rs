@@ -8,8 +8,10 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use sealsum_attest::binding::Transcript;
 use sealsum_attest::certificate::Role;
 use sealsum_attest::events::Event;
+use sealsum_attest::evidence::{self, Files};
 use sealsum_attest::hex;
 use sealsum_attest::ids::{DeviceId, SessionId};
 use sealsum_attest::inclusion::Inclusion;
@@ -22,14 +24,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::authority::{Authority, generator};
 use crate::ca::{Issued, Leaf};
-use crate::evidence::{self, Kept};
 use crate::failures::{busy, evidence_refused, shut_out};
 use crate::log;
 use crate::rate::site;
 use crate::record;
 use crate::sessions::NotOpened;
 use crate::store::{
-    self as store, DeviceRow, EvidenceFile, Occasion, RoleKind, StoreError, TokenRow, devices,
+    self as store, DeviceRow, Occasion, RoleKind, StoreError, TokenRow, devices,
     evidence as evidence_rows,
 };
 use crate::{issuance, lineage, tokens};
@@ -127,14 +128,21 @@ fn finish_uncounted(
         let why = "the session is not known, or was answered before";
         evidence_refused(refusals::SESSION_REPLAYED.refuse(why))
     })?;
-    let kept = evidence::of_enrolment(&session, answer, &authority.identity())?;
+    let transcript = *session.transcript();
+    let files = evidence::of_enrolment(&session, answer, &authority.identity());
     let verified =
         verify::judge(session, answer, &authority.policy, now).map_err(evidence_refused)?;
     let device = *verified.device();
     lineage::check_enrolment(authority, now, &verified, token.as_ref())?;
     let leaf = leaf_of(&verified);
     let issued = authority.ca.issue(&leaf, now)?;
-    let admission = Admission { verified: &verified, token: token.as_ref(), kept, issued: &issued };
+    let admission = Admission {
+        verified: &verified,
+        token: token.as_ref(),
+        transcript,
+        files,
+        issued: &issued,
+    };
     let Recorded { epoch, log, result_jwt } =
         authority.store.write("enrol_device", |tx| admission.record(authority, tx, now))?;
     if token.is_none() {
@@ -168,7 +176,8 @@ pub(crate) fn leaf_of(verified: &Verified) -> Leaf {
 struct Admission<'a> {
     verified: &'a Verified,
     token: Option<&'a TokenRow>,
-    kept: Kept,
+    transcript: Transcript,
+    files: Files,
     issued: &'a Issued,
 }
 
@@ -200,14 +209,14 @@ impl Admission<'_> {
         if let Some(before) = &before {
             self.come_back(authority, tx, before, epoch, now)?;
         }
-        let claims = record::claims(authority, self.verified, epoch, self.issued);
+        let claims = record::claims(authority, self.verified, &self.files, epoch, self.issued);
         let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
         log::append(tx, now.as_second(), &self.event(epoch, &result_jwt))?;
         let log_index = issuance::record(tx, &role, epoch, self.issued, now)?;
         devices::put(tx, &self.row(before, epoch, log_index, now)?)?;
         devices::bind_x25519(tx, device, &x25519)?;
-        let mut files = self.kept.files;
-        files.push(EvidenceFile::new("result.jwt", result_jwt.as_bytes()));
+        let mut files = self.files;
+        files.insert(evidence::RESULT.to_owned(), result_jwt.clone().into_bytes());
         evidence_rows::insert(tx, device, log_index, Occasion::Enrolment, &files)?;
         let log = prove::inclusion(tx, &authority.log_key, log_index)?;
         Ok(Recorded { epoch, log, result_jwt })
@@ -264,11 +273,13 @@ impl Admission<'_> {
         Event::DeviceEnrolled {
             device: self.verified.device().to_string(),
             epoch,
-            ek_certificate_sha256: self.kept.ek_certificate_sha256.clone(),
+            ek_certificate_sha256: hex::encode(&Sha256::digest(
+                &self.files[evidence::EK_CERTIFICATE],
+            )),
             ak_name: hex::encode(&keys.ak_name),
             dk_name: hex::encode(&keys.dk_name),
             x25519: hex::encode(&keys.x25519_public),
-            transcript: self.kept.transcript.clone(),
+            transcript: hex::encode(self.transcript.as_bytes()),
             policy_sha256: hex::encode(self.verified.policy_sha256()),
             result_sha256: hex::encode(&Sha256::digest(result_jwt)),
             token_sha256: self.token.map(|token| hex::encode(&token.token_sha256)),

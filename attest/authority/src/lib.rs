@@ -21,7 +21,7 @@ pub mod client;
 pub mod config;
 pub mod devices;
 pub mod enrol;
-mod evidence;
+pub mod evidence;
 mod failures;
 pub mod http;
 mod issuance;

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use axum::http::Method;
 use clap::{Parser, Subcommand, ValueEnum};
+use sealsum_attest::evidence::Report;
 use sealsum_attest::ids::{DeviceId, Fleet, Name};
 use sealsum_authority::admin::{CreateToken, EvidenceFiles, Revoke, Status, Token};
 use sealsum_authority::config::Config;
 use sealsum_authority::devices::{DeviceList, DeviceView, Reason};
 use sealsum_authority::store::RoleKind;
-use sealsum_authority::{run, setup};
+use sealsum_authority::{evidence, run, setup};
 use sealsum_daemon::cli::{self, CommonArgs, Shown, Text};
 use sealsum_daemon::http::UnixClient;
 use sealsum_daemon::{Failure, Program, files, log, time};
@@ -57,6 +58,9 @@ enum Command {
     /// Show, export, prove and verify the log of what the authority did
     #[command(subcommand)]
     Log(LogCommand),
+    /// Judge kept evidence again
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
 }
 
 #[derive(Subcommand)]
@@ -114,6 +118,22 @@ enum DeviceCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum EvidenceCommand {
+    /// Verify what `device evidence` wrote, offline, with trust from outside it alone
+    Verify {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Certificates of TPM vendors, PEM or DER: a file or a directory
+        #[arg(long, value_name = "PATH", required = true)]
+        tpm_roots: Vec<PathBuf>,
+        /// The CA certificate of the fleet's authority, PEM
+        #[arg(long, value_name = "FILE")]
+        authority_ca: PathBuf,
+    },
+}
+
 fn main() -> ExitCode {
     let cli: Cli = match cli::parse() {
         Ok(cli) => cli,
@@ -150,6 +170,9 @@ async fn dispatch(Cli { common, command }: Cli) -> ExitCode {
         }
         Command::Device(command) => device(&common, command).await,
         Command::Log(command) => commands::run(format, command, || running(&common)).await,
+        Command::Evidence(EvidenceCommand::Verify { directory, tpm_roots, authority_ca }) => {
+            cli::finish(format, verify_evidence(&directory, &tpm_roots, &authority_ca))
+        }
     }
 }
 
@@ -162,7 +185,7 @@ async fn device(common: &CommonArgs, command: DeviceCommand) -> ExitCode {
             cli::finish(format, revoke(common, &id, reason).await)
         }
         DeviceCommand::Evidence { id, out } => {
-            cli::finish(format, evidence(common, &id, &out).await)
+            cli::finish(format, write_evidence(common, &id, &out).await)
         }
     }
 }
@@ -228,7 +251,11 @@ struct Written {
     files: Vec<String>,
 }
 
-async fn evidence(common: &CommonArgs, id: &str, out: &Path) -> Result<Shown<Written>, Failure> {
+async fn write_evidence(
+    common: &CommonArgs,
+    id: &str,
+    out: &Path,
+) -> Result<Shown<Written>, Failure> {
     let path = device_path(id, "/evidence")?;
     let EvidenceFiles { files: found } = running(common)?.get(&path).await?;
     files::create_private_dir(out)?;
@@ -238,6 +265,16 @@ async fn evidence(common: &CommonArgs, id: &str, out: &Path) -> Result<Shown<Wri
     let names: Vec<String> = found.into_iter().map(|file| file.name).collect();
     let text = format!("{} files in {}", names.len(), out.display());
     Ok(Shown::new(Written { directory: out.to_owned(), files: names }, text))
+}
+
+fn verify_evidence(
+    directory: &Path,
+    tpm_roots: &[PathBuf],
+    authority_ca: &Path,
+) -> Result<Shown<Report>, Failure> {
+    let report = evidence::verify(directory, tpm_roots, authority_ca, time::now())?;
+    let text = show::report(&report);
+    Ok(Shown::new(report, text))
 }
 
 /// The route of a device; the id must not change what is asked for.

@@ -1,5 +1,6 @@
 //! From a judgement to what is stored about a device, and back for its renewal.
 
+use sealsum_attest::evidence::{self, Files};
 use sealsum_attest::hex;
 use sealsum_attest::pcr::PcrVerdict;
 use sealsum_attest::quote::TpmState;
@@ -17,11 +18,13 @@ use crate::store::{Attestation, DeviceRecord, DeviceRow, EkFacts, KeyRecord, Sto
 pub(crate) fn claims(
     authority: &Authority,
     verified: &Verified,
+    files: &Files,
     epoch: u64,
     issued: &Issued,
 ) -> Claims {
     let fleet = &authority.config.fleet;
-    Claims::about(verified, fleet, authority.uri(), epoch, issued.not_after)
+    let evidence_sha256 = evidence::digest(files);
+    Claims::about(verified, &evidence_sha256, fleet, authority.uri(), epoch, issued.not_after)
 }
 
 /// The record of a device that just enrolled.

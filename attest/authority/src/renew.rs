@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use sealsum_attest::certificate::Role;
 use sealsum_attest::events::Event;
+use sealsum_attest::evidence::{self, Files};
 use sealsum_attest::hex;
 use sealsum_attest::ids::DeviceId;
 use sealsum_attest::inclusion::Inclusion;
@@ -24,8 +25,8 @@ use crate::enrol::{leaf_of, not_opened};
 use crate::failures::{evidence_refused, refused, shut_out};
 use crate::log;
 use crate::rate::site;
-use crate::store::{DeviceRecord, DeviceRow, EvidenceFile, Occasion, devices, evidence as rows};
-use crate::{evidence, issuance, lineage, record};
+use crate::store::{DeviceRecord, DeviceRow, Occasion, devices, evidence as rows};
+use crate::{issuance, lineage, record};
 
 /// A device that was asked for a fresh quote.
 pub struct Open {
@@ -93,7 +94,7 @@ fn finish_uncounted(
         let why = "the renewal was begun with another certificate";
         return Err(evidence_refused(refusals::OTHER_DEVICE.refuse(why)));
     }
-    let files = evidence::of_renewal(session.challenge(), answer)?;
+    let files = evidence::of_renewal(session.challenge(), answer);
     let verified = verify::judge_renewal(session, answer, &authority.policy, now)
         .map_err(|refusal| lineage::renewal_refused(authority, now, &device, answer, refusal))?;
     let issued = authority.ca.issue(&leaf_of(&verified), now)?;
@@ -133,7 +134,7 @@ fn member(view: &Connection, device: &DeviceId) -> Result<DeviceRow, Failure> {
 struct Renewal<'a> {
     verified: &'a Verified,
     issued: &'a Issued,
-    files: &'a [EvidenceFile],
+    files: &'a Files,
 }
 
 struct Recorded {
@@ -150,7 +151,7 @@ impl Renewal<'_> {
         now: Timestamp,
     ) -> Result<Recorded, Failure> {
         let row = member(tx, self.verified.device())?;
-        let claims = record::claims(authority, self.verified, row.epoch, self.issued);
+        let claims = record::claims(authority, self.verified, self.files, row.epoch, self.issued);
         let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
         let attestation = record::attestation(self.verified);
         let event = Event::DeviceRenewed {

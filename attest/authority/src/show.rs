@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use sealsum_attest::evidence::Report;
+use sealsum_attest::result;
 use sealsum_authority::admin::Status;
 use sealsum_authority::devices::{DeviceList, DeviceView, State};
 
@@ -64,4 +66,27 @@ fn state(state: State) -> &'static str {
         State::Expired => "expired",
         State::Revoked => "revoked",
     }
+}
+
+/// `evidence verify`.
+pub(crate) fn report(report: &Report) -> String {
+    let status = match report.status {
+        result::Status::Affirming => "affirming",
+        result::Status::Warning => "warning",
+    };
+    let or_unknown = |text: &Option<String>| text.as_deref().unwrap_or("unknown").to_owned();
+    format!(
+        "device      {}\nfleet       {}, epoch {}\njudged      {} ({status}, good until {})\n\
+         TPM         {}, firmware {}{}\nvouched by  {}\ntranscript  {}",
+        report.device,
+        report.fleet,
+        report.epoch,
+        report.judged_at,
+        report.expires_at,
+        or_unknown(&report.manufacturer),
+        or_unknown(&report.firmware),
+        if report.software { ", software" } else { "" },
+        report.anchor,
+        report.transcript,
+    )
 }

@@ -212,6 +212,69 @@ fn an_operator_runs_a_fleet() {
 }
 
 #[test]
+fn evidence_is_judged_again_offline_with_trust_from_outside() {
+    let site = Site::new();
+    let running = site.run();
+    let grant = running.https.enrol(&site.device(1), &site.token());
+    let id = grant.device.to_string();
+    let at = |name: &str| site.directory.path().join(name).to_str().unwrap().to_owned();
+    let out = at("evidence");
+    site.json(&["device", "evidence", &id, "--out", &out]);
+    running.stop();
+
+    let (roots, ca) = (at("root.der"), at("authority/ca.pem"));
+    let verify = ["evidence", "verify", &out, "--tpm-roots", &roots, "--authority-ca", &ca];
+    let report = site.json(&verify);
+    assert_eq!((&report["device"], &report["fleet"]), (&id.as_str().into(), &"demo".into()));
+    assert_eq!((&report["epoch"], &report["software"]), (&1.into(), &false.into()));
+    assert!(site.command(&verify).stdout.contains(&id));
+
+    let refused = |check: &str| {
+        site.fails(&verify, 7, "evidence_refused");
+        let envelope = site.command(&[&verify[..], &["--format", "json"]].concat()).envelope();
+        assert_eq!(envelope["error"]["check"], check, "{envelope}");
+    };
+    // A byte of each file; then a root of its own.
+    for entry in fs::read_dir(&out).unwrap() {
+        let path = entry.unwrap().path();
+        let good = fs::read(&path).unwrap();
+        let mut bent = good.clone();
+        bent[good.len() / 2] ^= 1;
+        fs::write(&path, bent).unwrap();
+        refused("54");
+        fs::write(&path, good).unwrap();
+    }
+    fs::copy(&roots, format!("{out}/roots.der")).unwrap();
+    refused("55");
+    fs::remove_file(format!("{out}/roots.der")).unwrap();
+
+    // Trust is not optional, and not whatever the bundle would need.
+    let with = |roots: &str, ca: &str| {
+        let outcome = site.command(&[
+            "evidence",
+            "verify",
+            &out,
+            "--tpm-roots",
+            roots,
+            "--authority-ca",
+            ca,
+            "--format",
+            "json",
+        ]);
+        (outcome.exit, outcome.envelope()["error"]["check"].clone())
+    };
+    fs::write(at("stranger.der"), Vendor::new("stranger").root).unwrap();
+    assert_eq!(with(&at("stranger.der"), &ca), (7, "1".into()));
+    let other = Site::new();
+    let other_ca = other.dir().join("ca.pem");
+    assert_eq!(with(&roots, other_ca.to_str().unwrap()), (7, "54".into()));
+    site.fails(&["evidence", "verify", &out, "--authority-ca", &ca], 4, "usage");
+    site.fails(&["evidence", "verify", &out, "--tpm-roots", &roots], 4, "usage");
+    let nowhere = ["evidence", "verify", &at("x"), "--tpm-roots", &roots, "--authority-ca", &ca];
+    site.fails(&nowhere, 4, "file_not_found");
+}
+
+#[test]
 fn what_was_acknowledged_survives_a_kill() {
     let site = Site::new();
     let mut running = site.run();

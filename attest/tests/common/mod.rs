@@ -13,9 +13,9 @@ pub mod vendor;
 use jiff::Timestamp;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sealsum_attest::messages::{EnrolAnswer, EnrolChallenge, EnrolRequest, PcrValues};
+use sealsum_attest::messages::{EnrolAnswer, EnrolRequest, PcrValues};
 use sealsum_attest::policy::{EnrolmentPolicy, PolicyData};
-use sealsum_attest::refusals::{Check, Refusal};
+use sealsum_attest::refusals::Refusal;
 use sealsum_attest::templates::EkAlgorithm;
 use sealsum_attest::verify::{self, AuthorityIdentity, Session, Verified};
 
@@ -88,27 +88,6 @@ impl World {
 
     pub fn judge(&self, session: Session, answer: &EnrolAnswer) -> Result<Verified, Refusal> {
         verify::judge(session, answer, &self.policy, now())
-    }
-
-    /// Refuses the request that `bend` made of a good one.
-    pub fn refuses_request(&mut self, check: Check, bend: impl FnOnce(&mut EnrolRequest)) {
-        let mut request = self.device.request();
-        bend(&mut request);
-        let refusal = self.challenge(&request).map(|_| ()).expect_err(check.name);
-        assert_eq!(refusal.check, check, "{refusal}");
-    }
-
-    /// Refuses the answer that `bend` made of a good one.
-    pub fn refuses_answer(
-        &mut self,
-        check: Check,
-        bend: impl FnOnce(&Device, &EnrolChallenge, &mut EnrolAnswer),
-    ) {
-        let session = self.session();
-        let mut answer = self.answer(&session);
-        bend(&self.device, session.challenge(), &mut answer);
-        let refusal = self.judge(session, &answer).map(|_| ()).expect_err(check.name);
-        assert_eq!(refusal.check, check, "{refusal}");
     }
 }
 

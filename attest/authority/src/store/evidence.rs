@@ -1,6 +1,7 @@
 //! The evidence that each decision rests on, kept so that it can be judged again, offline.
 
 use rusqlite::{Connection, params};
+use sealsum_attest::evidence::Files;
 use sealsum_attest::ids::DeviceId;
 
 use super::{StoreError, signed};
@@ -23,21 +24,12 @@ impl Occasion {
     }
 }
 
-/// One file of an evidence directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EvidenceFile {
-    /// Its name, as INTERFACE lists them.
-    pub name: String,
-    /// Its contents.
-    pub bytes: Vec<u8>,
-}
-
 pub(crate) fn insert(
     tx: &Connection,
     device: &DeviceId,
     log_index: u64,
     occasion: Occasion,
-    files: &[EvidenceFile],
+    files: &Files,
 ) -> Result<(), StoreError> {
     if occasion == Occasion::Renewal {
         tx.execute(
@@ -46,30 +38,25 @@ pub(crate) fn insert(
         )?;
     }
     let mut statement = tx.prepare("INSERT INTO evidence VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for file in files {
+    for (name, bytes) in files {
         statement.execute(params![
             device.as_bytes(),
             signed(log_index)?,
             occasion.as_str(),
-            file.name,
-            file.bytes
+            name,
+            bytes
         ])?;
     }
     Ok(())
 }
 
 /// The files of the last enrolment of `device`; empty if it never enrolled.
-pub(crate) fn last_enrolment(
-    view: &Connection,
-    device: &DeviceId,
-) -> Result<Vec<EvidenceFile>, StoreError> {
+pub(crate) fn last_enrolment(view: &Connection, device: &DeviceId) -> Result<Files, StoreError> {
     let mut statement = view.prepare(
         "SELECT file, bytes FROM evidence WHERE device = ?1 AND log_index =
              (SELECT max(log_index) FROM evidence WHERE device = ?1 AND occasion = 'enrolment')
-         ORDER BY file",
+",
     )?;
-    let files = statement.query_map([device.as_bytes()], |row| {
-        Ok(EvidenceFile { name: row.get(0)?, bytes: row.get(1)? })
-    })?;
+    let files = statement.query_map([device.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(files.collect::<Result<_, _>>()?)
 }

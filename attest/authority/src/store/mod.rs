@@ -23,7 +23,7 @@ use sealsum_log::LogError;
 pub use certificates::CertificateRow;
 pub(crate) use devices::CLONED;
 pub use devices::{Attestation, Counts, DeviceRecord, DeviceRow, EkFacts, KeyRecord, Revocation};
-pub use evidence::{EvidenceFile, Occasion};
+pub use evidence::Occasion;
 pub use sealsum_attest::certificate::RoleKind;
 pub use tokens::TokenRow;
 

@@ -2,6 +2,8 @@
 //! software. Shared by several test targets, none of which uses all of it.
 #![allow(dead_code, unreachable_pub, reason = "each test target uses another part")]
 
+pub mod raw;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -196,6 +198,16 @@ impl Fleet {
 
     pub fn dir(&self) -> PathBuf {
         self.directory.path().join("authority")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.https.address
+    }
+
+    /// `ca.pem`.
+    pub fn ca(&self) -> PathBuf {
+        self.https.ca.clone()
     }
 
     /// Moves the authority's clock.
