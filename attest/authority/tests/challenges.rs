@@ -102,10 +102,13 @@ fn a_thousand_challenges_are_distinct_and_good_once_and_in_time() {
         let replayed = pair.iter().filter(|o| **o == Err(Some("24".to_owned()))).count();
         assert_eq!((good, replayed), (1, 1), "{pair:?}");
     }
-    // The answer to another's challenge is none.
-    let crossed =
-        finish(&fleet, &devices[raced], &token, &challenges[raced + 1], &spki).unwrap_err();
-    assert_eq!(crossed.check.as_deref(), Some("22"));
+    // A good answer in another device's session is none, and ends that one.
+    let answer =
+        devices[raced].answer(&request(&devices[raced], &token), &challenges[raced], &spki);
+    let other = challenges[raced + 1].session;
+    let crossed = || enrol::finish(&fleet.authority, fleet.now(), &other, &answer).unwrap_err();
+    assert_eq!(crossed().check.as_deref(), Some("22"));
+    assert_eq!(crossed().check.as_deref(), Some("24"));
 
     fleet.advance(121);
     let late = each(50, |number| {
