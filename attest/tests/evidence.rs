@@ -133,10 +133,10 @@ fn each_flip(kept: &Kept, judge: impl Fn(&str, &Files) + Sync) {
             let judge = &judge;
             scope.spawn(move || {
                 let mut files = kept.files.clone();
-                for at in 0..bytes.len() {
-                    files.get_mut(name).unwrap()[at] ^= 1 << (at % 8);
+                for (at, byte) in bytes.iter().enumerate() {
+                    files.get_mut(name).unwrap()[at] = byte ^ 1 << (at % 8);
                     judge(name, &files);
-                    files.get_mut(name).unwrap()[at] = bytes[at];
+                    files.get_mut(name).unwrap()[at] = *byte;
                 }
             });
         }
