@@ -66,6 +66,7 @@ fn counters(_: &mut World, which: &str, known: &mut Known) {
     match which {
         "reset" => known.last.reset_count += 1,
         "restart" => known.last.restart_count += 1,
+        "clock" => known.last.clock_ms += 1,
         _ => known.last.firmware_version += 1,
     }
 }

@@ -45,7 +45,8 @@ pub enum Place {
 impl Row {
     /// The number in the answer, if evidence was refused.
     pub fn answered(&self) -> Option<u8> {
-        let refused = ["evidence_refused", "revoked", "token_invalid"].contains(&&*self.code);
+        let refused = ["evidence_refused", "revoked", "certificate_replaced", "token_invalid"];
+        let refused = refused.contains(&&*self.code);
         refused.then(|| self.check.unwrap_or(self.number))
     }
 }
