@@ -234,6 +234,21 @@ fn evidence_of_two_devices_does_not_mix() {
 }
 
 #[test]
+fn a_file_in_another_form_is_refused_though_it_means_the_same() {
+    let kept = Kept::new();
+    for name in ["transcript.json", "pcrs.json"] {
+        kept.refuses_signed(EVIDENCE_FILES, |files| {
+            let value: serde_json::Value = serde_json::from_slice(&files[name]).unwrap();
+            files.insert(name.into(), value.to_string().into_bytes());
+        });
+    }
+    kept.refuses_signed(EVIDENCE_FILES, |files| {
+        let text = String::from_utf8(files["ek_chain.pem"].clone()).unwrap();
+        files.insert("ek_chain.pem".into(), text.replace('\n', "\r\n").into_bytes());
+    });
+}
+
+#[test]
 fn a_result_about_something_else_is_refused() {
     let kept = Kept::new();
     let bends: [fn(&mut Claims); 6] = [
