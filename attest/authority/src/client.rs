@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use sealsum_attest::certificate::{Identity, Role};
+use sealsum_attest::certificate::Identity;
 use sealsum_daemon::http::Peer;
 use sealsum_daemon::{Failure, codes};
 
@@ -53,11 +53,8 @@ impl Client {
         peer: &Peer,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let client = Self::of(authority, peer)?;
-        if client.identity.role == Role::Authority {
-            return Err(refused("the certificate is of the role authority"));
-        }
-        client.check_not_revoked(authority, now)
+        // The authority's own certificate is for servers: the handshake refuses it.
+        Self::of(authority, peer)?.check_not_revoked(authority, now)
     }
 
     /// Looks its certificate up: issued here, still valid, not revoked. The connection may be

@@ -9,9 +9,11 @@ use harness::{Answer, Fleet, client, client_with};
 use p256::ecdsa::SigningKey;
 use rcgen::CertificateParams;
 use sealsum_attest::certificate::{Identity, Role, chain_from_pem};
+use sealsum_attest::inclusion::{MembersProof, MembersRequest};
 use sealsum_attest::messages::{
     AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, Bytes,
 };
+use sealsum_attest::tlog::note::NoteKey;
 use sealsum_authority::ca;
 use sealsum_authority::store::RoleKind;
 
@@ -67,6 +69,34 @@ fn an_aggregator_enrols_and_renews_with_the_same_names() {
         ca::names_of(&certificate(&renewed)).unwrap(),
         (vec!["aggregator.example".to_owned()], vec![[127, 0, 0, 1].into()])
     );
+}
+
+#[test]
+fn an_aggregator_proves_its_own_certificate_and_those_of_its_roster() {
+    let fleet = Fleet::new();
+    let vkey = std::fs::read_to_string(fleet.dir().join("log.vkey")).unwrap();
+    let log_key = NoteKey::parse(vkey.trim_end()).unwrap();
+    let grant: AggregatorGrant = enrol(&fleet, &request(token(&fleet), &key(1))).parsed();
+    grant.log.verify(&certificate(&grant), &log_key).unwrap();
+
+    let pem = common::device::key_pair(&key(1)).serialize_pem();
+    let client = client_with(&grant.certificate, &pem);
+    let roster: Vec<Vec<u8>> = [4, 2, 3]
+        .iter()
+        .map(|seed| {
+            let device = fleet.enrol(&fleet.device(*seed));
+            chain_from_pem(&device.certificate).unwrap().remove(0)
+        })
+        .collect();
+    let asked = MembersRequest::about(&roster);
+    let proof: MembersProof = fleet.post_as(&client, "/v1/log/members", &asked).parsed();
+    proof.verify(&roster, &log_key).unwrap();
+    assert_eq!(fleet.get_as(&client, "/v1/log/tile/entries/000.p/1").status, 200);
+
+    let renewal = AggregatorRenewRequest { protocol: 1, csr: csr(&key(2)) };
+    let renewed: AggregatorGrant =
+        fleet.post_as(&client, "/v1/aggregator/renew", &renewal).parsed();
+    renewed.log.verify(&certificate(&renewed), &log_key).unwrap();
 }
 
 #[test]

@@ -141,6 +141,21 @@ fn reordered_dropped_and_added_entries_are_refused() {
 }
 
 #[test]
+fn entries_that_do_not_belong_are_refused_though_the_key_signed_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: String| directory.path().join(name);
+    for (number, entry) in common::strange_entries().iter().enumerate() {
+        let out = at(format!("export-{number}"));
+        export(Log::of_stranger(&at(format!("{number}.db")), entry), &out);
+        let failure = audit::export(&out, &verifier(), None).unwrap_err();
+        assert_eq!(failure.code, codes::LOG_INVALID, "{number}");
+        assert!(failure.message.contains("entry 0"), "{failure}");
+        let failure = audit::prove(&out, &verifier(), 0).unwrap_err();
+        assert_eq!(failure.code, codes::LOG_INVALID, "{number}");
+    }
+}
+
+#[test]
 fn a_log_grows_from_its_older_heads_and_a_fork_does_not() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);

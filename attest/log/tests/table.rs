@@ -40,7 +40,7 @@ fn the_root_is_that_of_the_tree_over_the_entries() {
     let log = Log::filled(&directory.path().join("log.db"), 300);
     let entries = log.write(|tx| table::entries(tx, 0, 300)).unwrap();
     let tree: Tree = entries.iter().map(|entry| Hash::of_leaf(entry)).collect();
-    assert_eq!(log.write(|tx| table::head(tx)).unwrap(), tree.head());
+    assert_eq!(log.write(table::head).unwrap(), tree.head());
     assert_eq!(start(&log).unwrap(), 300);
 }
 
@@ -109,6 +109,15 @@ fn what_does_not_follow_from_the_entries_is_found() {
         let expected =
             matches!(verdict, Err(LogError::Altered { position: found }) if found == position);
         assert!(expected, "{change}: {verdict:?}");
+    }
+}
+
+#[test]
+fn an_entry_that_does_not_belong_is_found_though_its_hash_is_right() {
+    let directory = tempfile::tempdir().unwrap();
+    for (number, entry) in common::strange_entries().iter().enumerate() {
+        let log = Log::of_stranger(&directory.path().join(format!("{number}.db")), entry);
+        assert!(matches!(start(&log), Err(LogError::Altered { position: 0 })), "{number}");
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, TransactionBehavior};
-use sealsum_attest::events::Event;
+use sealsum_attest::events::{Event, canonical};
+use sealsum_attest::tlog::Hash;
 use sealsum_attest::tlog::checkpoint::SignedCheckpoint;
 use sealsum_attest::tlog::note::NoteKey;
 use sealsum_daemon::http::{Limits, UnixClient, UnixSocket, serve_unix};
@@ -65,6 +66,19 @@ impl Log {
         .unwrap();
     }
 
+    /// A log of one entry that this program would not write there, hashed and signed all the same.
+    pub fn of_stranger(path: &Path, entry: &[u8]) -> Self {
+        let log = Self::open(path);
+        log.write(|tx| {
+            tx.execute("INSERT INTO log VALUES (0, ?1)", [entry])?;
+            let leaf = Hash::of_leaf(entry).0;
+            tx.execute("INSERT INTO log_hashes VALUES (0, 0, ?1)", [leaf])?;
+            Ok(())
+        })
+        .unwrap();
+        log
+    }
+
     pub fn checkpoint(&self) -> SignedCheckpoint {
         self.write(|tx| checkpoint::current(tx, &self.key)).unwrap()
     }
@@ -87,6 +101,13 @@ pub fn key(seed: u8) -> LogKey {
 
 pub fn verifier() -> NoteKey {
     key(7).verifier().clone()
+}
+
+/// Entries that do not belong at index 0: of another index, of another spelling, of no form.
+pub fn strange_entries() -> [Vec<u8>; 3] {
+    let event = Event::RoundAborted { round: "00".into(), code: "deadline".into() };
+    let good = String::from_utf8(canonical(0, NOW, &event)).unwrap();
+    [canonical(1, NOW, &event), good.replace(':', ": ").into_bytes(), b"{}".to_vec()]
 }
 
 /// Exports `log` through its routes, as the command does.
