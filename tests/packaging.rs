@@ -48,6 +48,41 @@ fn a_misspelt_key_in_a_sample_is_refused() {
     }
 }
 
+/// What `policy check` says of this policy beside a maker's root certificate.
+fn policy_check(text: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tpm-roots")).unwrap();
+    let root = repository().join("attest/tests/vectors/swtpm-root.pem");
+    fs::copy(root, folder.path().join("tpm-roots/root.pem")).unwrap();
+    fs::write(folder.path().join("policy.toml"), text).unwrap();
+    Command::new(program("sealsum-authority"))
+        .args(["policy", "check", "policy.toml", "--format", "json"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_sample_policy_is_a_good_one() {
+    let text = fs::read_to_string(sample("policy")).unwrap();
+    let output = policy_check(&text);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{answer}");
+    let policy = &answer["data"]["policy"];
+    assert_eq!(policy["tpm_roots"].as_array().unwrap().len(), 1, "{answer}");
+    assert_eq!(policy["software_tpm_roots"], serde_json::json!([]));
+    // Every key that there is stands in it.
+    for key in policy["settings"].as_object().unwrap().keys() {
+        assert!(text.contains(key.as_str()), "{key}");
+    }
+    let approved = text.replace("# [[pcr_baselines]]\n# 7", "[[pcr_baselines]]\n7");
+    let approved = approved.replace("# \"id:49465800\"", "\"id:49465800\"");
+    let approved = approved.replace("\"monitor\"", "\"enforce\"");
+    assert!(policy_check(&approved).status.success());
+    let misspelt = text.replace("require", "requires");
+    assert_eq!(policy_check(&misspelt).status.code(), Some(4));
+}
+
 fn install(root: &Path) -> Output {
     let folder = program("sealsum-agent").parent().unwrap().to_owned();
     Command::new("make")

@@ -41,15 +41,13 @@ pub enum Event {
         /// SHA-256 of the CA certificate.
         ca_sha256: String,
     },
-    /// The rules by which evidence is judged are others from here on.
+    /// Evidence is judged by another policy from here on.
     #[serde(rename = "policy.changed")]
     PolicyChanged {
         /// SHA-256 of the policy before; none for the first.
         old_sha256: Option<String>,
-        /// SHA-256 of the policy from here on.
+        /// SHA-256 of the policy from here on, the certificates that it trusts included.
         new_sha256: String,
-        /// SHA-256 over the installed TPM roots.
-        tpm_roots_sha256: String,
         /// Unix user id of the operator; none if the authority found it so when it started.
         actor: Option<u32>,
     },

@@ -117,6 +117,14 @@ pub fn of_enrolment(
     ])
 }
 
+/// What vouched for the endorsement key, out of the files of an enrolment: its certificate, and
+/// what was sent with it.
+pub fn endorsement_of(files: &Files) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+    let text = std::str::from_utf8(files.get("ek_chain.pem")?).ok()?;
+    let mut chain = chain_from_pem(text).ok()?.into_iter();
+    Some((chain.next()?, chain.collect()))
+}
+
 /// What is kept of a renewal, but for the result: it shows a quote and a request only.
 pub fn of_renewal(challenge: &RenewChallenge, answer: &RenewAnswer) -> Files {
     files([

@@ -61,14 +61,22 @@ pub fn digest(values: &PcrValues) -> [u8; 32] {
 /// # Errors
 /// Check 35 in the mode enforce: for an unknown state, and for a PCR 7 that nothing measured.
 pub fn judge(values: &PcrValues, policy: &EnrolmentPolicy) -> Result<PcrVerdict, Refusal> {
-    let unmeasured = values.0.get(&SECURE_BOOT) == Some(&[0; 32]);
-    let known = policy.data().pcr_baselines.contains(values) && !unmeasured;
+    let measured = is_measured(values);
+    let known = policy.data().pcr_baselines.contains(values) && measured;
     match (known, policy.data().pcr_mode) {
         (true, _) => Ok(PcrVerdict::Known),
         (false, PcrMode::Monitor) => Ok(PcrVerdict::Unknown),
-        (false, PcrMode::Enforce) if unmeasured => {
+        (false, PcrMode::Enforce) if measured => {
+            Err(PCR_POLICY.refuse("pending approval: the PCR values are no state that is known"))
+        }
+        (false, PcrMode::Enforce) => {
             Err(PCR_POLICY.refuse("PCR 7 is zero: nothing measured the secure boot policy"))
         }
-        (false, PcrMode::Enforce) => Err(PCR_POLICY.refuse("the PCR values are no known state")),
     }
+}
+
+/// Whether these values can be a baseline: a PCR 7 of zero says that nothing measured the secure
+/// boot policy, and nobody can approve that.
+pub fn is_measured(values: &PcrValues) -> bool {
+    values.0.get(&SECURE_BOOT) != Some(&[0; 32])
 }

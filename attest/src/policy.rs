@@ -1,26 +1,29 @@
 //! Which evidence is good enough: the operator's enrolment policy, parsed and therefore usable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::certificate::LIFETIME_MAX_S;
 use crate::endorsement::Anchors;
+use crate::hex;
 use crate::ids::DeviceId;
 use crate::messages::{PCR_COUNT, PcrValues};
+use crate::pcr;
 use crate::templates::EkAlgorithm;
 
-/// The policy as the operator writes it; every key has a default.
+/// The settings of a policy; every key has a default. Whom it trusts is in its [`Anchors`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyData {
     /// `rsa2048`, `p256` or `p384`: the endorsement key of this fleet, so that one TPM has one
     /// identity. Devices of `allow` may use another.
     pub ek_algorithm: String,
-    /// Whether software TPMs may enrol; for tests and demonstrations only.
-    pub allow_software_tpm: bool,
     /// What opens the door.
     pub require: Door,
     /// Endorsement keys that may enrol by their digest.
@@ -31,8 +34,11 @@ pub struct PolicyData {
     pub pcr_mode: PcrMode,
     /// Known good values, one entry per allowed state of the machine.
     pub pcr_baselines: Vec<PcrValues>,
-    /// tpmVersion values, as in endorsement certificates, that may not enrol.
+    /// tpmVersion values, as in endorsement certificates, that may not enrol: what made the key.
     pub deny_firmware: BTreeSet<String>,
+    /// Lowest firmware that a TPM may run, by manufacturer as in endorsement certificates (`id:`
+    /// and eight hex digits). Makers that are not listed may run any.
+    pub min_firmware: BTreeMap<String, Firmware>,
     /// Life of a device certificate in seconds; at most 24 hours.
     pub lifetime_s: u64,
 }
@@ -49,6 +55,43 @@ pub enum Door {
     TokenOrAllowList,
 }
 
+/// A firmware version as a TPM quotes it (TPMS_ATTEST.firmwareVersion: TPM_PT_FIRMWARE_VERSION_1,
+/// then _2), written as 16 hex digits. What the parts of it mean, each maker decides; newer is
+/// larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Firmware(pub u64);
+
+impl FromStr for Firmware {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        hex::decode(text).map(u64::from_be_bytes).map(Self).ok_or_else(|| {
+            format!("firmware `{text}` is not 16 hex digits in lower case, as device show has them")
+        })
+    }
+}
+
+impl TryFrom<String> for Firmware {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Firmware> for String {
+    fn from(firmware: Firmware) -> Self {
+        firmware.to_string()
+    }
+}
+
+impl fmt::Display for Firmware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// What happens if no baseline matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,13 +106,13 @@ impl Default for PolicyData {
     fn default() -> Self {
         Self {
             ek_algorithm: EkAlgorithm::Rsa2048.name().to_owned(),
-            allow_software_tpm: false,
             require: Door::Token,
             allow: BTreeSet::new(),
             pcrs: vec![7],
             pcr_mode: PcrMode::Monitor,
             pcr_baselines: Vec::new(),
             deny_firmware: BTreeSet::new(),
+            min_firmware: BTreeMap::new(),
             lifetime_s: LIFETIME_MAX_S,
         }
     }
@@ -87,12 +130,18 @@ pub enum PolicyError {
     /// A baseline for other PCRs than those quoted.
     #[error("each of pcr_baselines must give exactly the PCRs of pcrs")]
     Baseline,
+    /// A baseline that no quote can ever match.
+    #[error("one of pcr_baselines has a PCR 7 of zero, which no quote may have")]
+    Unmeasured,
     /// Nothing could ever match.
     #[error("pcr_mode is enforce, but pcr_baselines is empty")]
     NothingAllowed,
     /// Nobody could ever enrol.
     #[error("require is allow-list, but allow is empty")]
     NobodyAllowed,
+    /// Not as endorsement certificates name makers.
+    #[error("min_firmware names `{0}`, not a maker as id: and eight hex digits")]
+    Manufacturer(String),
     /// Zero or above the cap.
     #[error("lifetime_s must be 60 to {LIFETIME_MAX_S}")]
     Lifetime,
@@ -108,7 +157,7 @@ pub struct EnrolmentPolicy {
 }
 
 impl EnrolmentPolicy {
-    /// Checks the operator's data and takes the installed anchors with it.
+    /// Checks the operator's settings and takes the installed anchors with them.
     ///
     /// # Errors
     /// [`PolicyError`] names the first key that is wrong.
@@ -116,27 +165,22 @@ impl EnrolmentPolicy {
         let ek_algorithm = EkAlgorithm::from_name(&data.ek_algorithm)
             .ok_or_else(|| PolicyError::EkAlgorithm(data.ek_algorithm.clone()))?;
         data.pcrs.sort_unstable();
-        let unique = data.pcrs.windows(2).all(|pair| pair[0] < pair[1]);
-        if data.pcrs.is_empty() || !unique || data.pcrs.iter().any(|i| *i as usize >= PCR_COUNT) {
-            return Err(PolicyError::Pcrs);
-        }
-        if data.pcr_baselines.iter().any(|values| !values.0.keys().eq(&data.pcrs)) {
-            return Err(PolicyError::Baseline);
-        }
-        if data.pcr_mode == PcrMode::Enforce && data.pcr_baselines.is_empty() {
-            return Err(PolicyError::NothingAllowed);
-        }
+        data.pcr_baselines.sort_by(|a, b| a.0.cmp(&b.0));
+        data.pcr_baselines.dedup();
+        check_pcrs(&data)?;
         if data.require == Door::AllowList && data.allow.is_empty() {
             return Err(PolicyError::NobodyAllowed);
         }
         if !(60..=LIFETIME_MAX_S).contains(&data.lifetime_s) {
             return Err(PolicyError::Lifetime);
         }
-        let text = serde_json::to_vec(&data).expect("plain data with string keys serialises");
-        Ok(Self { data, ek_algorithm, anchors, sha256: Sha256::digest(text).into() })
+        data.min_firmware =
+            data.min_firmware.into_iter().map(with_canonical_maker).collect::<Result<_, _>>()?;
+        let sha256 = fingerprint(&data, &anchors);
+        Ok(Self { data, ek_algorithm, anchors, sha256 })
     }
 
-    /// The data, PCRs ascending.
+    /// The settings; PCRs and baselines ascending, makers in upper case.
     pub fn data(&self) -> &PolicyData {
         &self.data
     }
@@ -151,13 +195,65 @@ impl EnrolmentPolicy {
         &self.anchors
     }
 
-    /// Identifies the data (not the anchors) in results and the log.
+    /// Identifies the policy in results and the log: SHA-256 over one JSON object, keys sorted and
+    /// without spaces, with the settings as `settings` and the SHA-256 of each certificate, hex and
+    /// ascending, as `tpm_roots`, `tpm_intermediates` and `software_tpm_roots`. How the file that
+    /// it came from was written does not matter.
     pub fn sha256(&self) -> &[u8; 32] {
         &self.sha256
+    }
+
+    /// The lowest firmware that a TPM of this maker may run, by tpmManufacturer.
+    pub fn min_firmware(&self, maker: &str) -> Option<Firmware> {
+        self.data.min_firmware.get(&canonical_maker(maker)?).copied()
     }
 
     /// Whether the device may enrol without a token.
     pub fn allows(&self, device: &DeviceId) -> bool {
         self.data.require != Door::Token && self.data.allow.contains(device)
     }
+}
+
+fn check_pcrs(data: &PolicyData) -> Result<(), PolicyError> {
+    let unique = data.pcrs.windows(2).all(|pair| pair[0] < pair[1]);
+    if data.pcrs.is_empty() || !unique || data.pcrs.iter().any(|i| *i as usize >= PCR_COUNT) {
+        return Err(PolicyError::Pcrs);
+    }
+    if data.pcr_baselines.iter().any(|values| !values.0.keys().eq(&data.pcrs)) {
+        return Err(PolicyError::Baseline);
+    }
+    if data.pcr_baselines.iter().any(|values| !pcr::is_measured(values)) {
+        return Err(PolicyError::Unmeasured);
+    }
+    if data.pcr_mode == PcrMode::Enforce && data.pcr_baselines.is_empty() {
+        return Err(PolicyError::NothingAllowed);
+    }
+    Ok(())
+}
+
+fn with_canonical_maker(
+    (maker, firmware): (String, Firmware),
+) -> Result<(String, Firmware), PolicyError> {
+    match canonical_maker(&maker) {
+        Some(canonical) => Ok((canonical, firmware)),
+        None => Err(PolicyError::Manufacturer(maker)),
+    }
+}
+
+/// Makers' certificates write the eight hex digits of a maker in either case.
+fn canonical_maker(maker: &str) -> Option<String> {
+    let digits = maker.strip_prefix("id:")?;
+    let good = digits.len() == 8 && digits.bytes().all(|c| c.is_ascii_hexdigit());
+    good.then(|| format!("id:{}", digits.to_ascii_uppercase()))
+}
+
+fn fingerprint(data: &PolicyData, anchors: &Anchors) -> [u8; 32] {
+    // A serde_json map is sorted by key.
+    let policy = json!({
+        "settings": data,
+        "tpm_roots": anchors.roots().fingerprints(),
+        "tpm_intermediates": anchors.intermediates().fingerprints(),
+        "software_tpm_roots": anchors.software_roots().fingerprints(),
+    });
+    Sha256::digest(policy.to_string()).into()
 }

@@ -28,12 +28,11 @@ use crate::messages::{
     RenewChallenge,
 };
 use crate::pcr::{self, PcrVerdict};
-use crate::policy::{Door, EnrolmentPolicy};
+use crate::policy::{Door, EnrolmentPolicy, Firmware};
 use crate::quote::{TpmState, check_certify, check_quote};
 use crate::refusals::{
-    self, ACTIVATION, EK_STRENGTH, EK_TEMPLATE, FIRMWARE, NOT_ADMITTED, OTHER_KEY, Refusal,
-    SESSION_EXPIRED, SOFTWARE_TPM, TPM_STRUCTURE, X25519_LOW_ORDER, X25519_POSSESSION,
-    X25519_REFLECTED,
+    self, ACTIVATION, EK_STRENGTH, EK_TEMPLATE, FIRMWARE, NOT_ADMITTED, OTHER_KEY, PCR_SELECTION,
+    Refusal, SESSION_EXPIRED, TPM_STRUCTURE, X25519_LOW_ORDER, X25519_POSSESSION, X25519_REFLECTED,
 };
 use crate::templates::{EkAlgorithm, check_ak, check_dk, check_ek};
 use crate::tpm::Public;
@@ -73,6 +72,8 @@ pub struct Admitted {
     ak: PublicKey,
     dk: PublicKey,
     keys: DeviceKeys,
+    standing: Standing,
+    policy_sha256: [u8; 32],
 }
 
 /// Checks the request of a device. A token is only demanded to be there: whether it is good, the
@@ -82,7 +83,7 @@ pub struct Admitted {
 /// 2. The endorsement key is of a TCG default template and strong.
 /// 3. An installed anchor vouches, at this time, for its certificate.
 /// 4. The certificate is of exactly this key.
-/// 5. Algorithm, manufacturer and firmware suit the policy; the door is open to the device.
+/// 5. Its algorithm and the firmware that made it suit the policy; the door is open to the device.
 /// 6. The attestation key is restricted, fixed to its TPM and made by it, and signs ECDSA.
 /// 7. The device key is likewise but unrestricted, and another one.
 /// 8. The X25519 key is not of low order.
@@ -111,7 +112,7 @@ pub fn admit_known(
 }
 
 /// What the records say of a device that asks.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Stranger,
     Known,
@@ -131,10 +132,11 @@ fn check_request_keys(
         return Err(EK_TEMPLATE
             .refuse(format_args!("an endorsement key {name}, but this fleet uses {wanted}")));
     }
-    check_endorsement(&endorsement, policy)?;
+    check_maker(&endorsement, policy)?;
     check_door(&request, standing, &device, policy)?;
     let (ak, dk, keys) = check_device_keys(&request)?;
-    Ok(Admitted { request, device, endorsement, ek, ak, dk, keys })
+    let policy_sha256 = *policy.sha256();
+    Ok(Admitted { request, device, endorsement, ek, ak, dk, keys, standing, policy_sha256 })
 }
 
 /// An endorsement key that an anchor vouches for.
@@ -194,14 +196,33 @@ fn check_bounds(request: &EnrolRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_endorsement(endorsement: &Endorsement, policy: &EnrolmentPolicy) -> Result<(), Refusal> {
-    if endorsement.software && !policy.data().allow_software_tpm {
-        return Err(SOFTWARE_TPM.refuse("a software TPM, which this policy does not allow"));
-    }
+/// The firmware that made the endorsement key, as its certificate has it.
+fn check_maker(endorsement: &Endorsement, policy: &EnrolmentPolicy) -> Result<(), Refusal> {
     match &endorsement.version {
         Some(version) if policy.data().deny_firmware.contains(version) => {
             Err(FIRMWARE.refuse(format_args!("the TPM firmware {version} is denied")))
         }
+        _ => Ok(()),
+    }
+}
+
+/// The firmware that runs now, as the quote has it.
+fn check_firmware(
+    endorsement: &Endorsement,
+    state: &TpmState,
+    policy: &EnrolmentPolicy,
+) -> Result<(), Refusal> {
+    if policy.data().min_firmware.is_empty() {
+        return Ok(());
+    }
+    let maker = endorsement.manufacturer.as_deref().ok_or_else(|| {
+        FIRMWARE.refuse("the certificate names no maker, so its minimum firmware is not known")
+    })?;
+    let running = Firmware(state.firmware_version);
+    match policy.min_firmware(maker) {
+        Some(lowest) if running < lowest => Err(FIRMWARE.refuse(format_args!(
+            "the TPM runs firmware {running}, but those of {maker} must run {lowest} or newer"
+        ))),
         _ => Ok(()),
     }
 }
@@ -266,6 +287,14 @@ impl Admitted {
     /// Its token.
     pub fn token(&self) -> Option<&str> {
         self.request.token.as_deref()
+    }
+
+    /// The same, by the policy in force now.
+    fn again_by(self, policy: &EnrolmentPolicy, now: Timestamp) -> Result<Self, Refusal> {
+        if self.policy_sha256 == *policy.sha256() {
+            return Ok(self);
+        }
+        check_request_keys(self.request, self.standing, policy, now)
     }
 
     /// Draws a challenge from `rng`.
@@ -360,8 +389,7 @@ pub struct Verified {
     device: DeviceId,
     key: PublicKey,
     keys: DeviceKeys,
-    software: bool,
-    endorsement: Option<Endorsement>,
+    endorsement: Endorsement,
     pcrs: PcrValues,
     pcr_verdict: PcrVerdict,
     state: TpmState,
@@ -388,12 +416,12 @@ impl Verified {
 
     /// Whether its TPM is a software TPM.
     pub fn software(&self) -> bool {
-        self.software
+        self.endorsement.software
     }
 
-    /// What its endorsement certificate says; at a renewal it is not shown again.
-    pub fn endorsement(&self) -> Option<&Endorsement> {
-        self.endorsement.as_ref()
+    /// What its endorsement certificate says; at a renewal, the one it enrolled with.
+    pub fn endorsement(&self) -> &Endorsement {
+        &self.endorsement
     }
 
     /// The PCRs quoted.
@@ -433,9 +461,11 @@ impl Verified {
 /// 2. The TPM of the endorsement key released the secret to this attestation key.
 /// 3. The attestation key certified the device key, over this transcript.
 /// 4. The attestation key quoted exactly the PCRs asked for, over this transcript.
-/// 5. The policy allows their values.
-/// 6. The certificate request is by the device key, for it.
-/// 7. The device holds the X25519 key, over this transcript.
+/// 5. The certificate request is by the device key, for it.
+/// 6. The device holds the X25519 key, over this transcript.
+/// 7. The policy in force now admits the device, if it changed since the challenge.
+/// 8. The policy allows the firmware that runs and, last of all, the values of the PCRs: whoever
+///    fails at that is a genuine device in a state that awaits approval.
 ///
 /// # Errors
 /// The first check that fails.
@@ -446,7 +476,6 @@ pub fn judge(
     now: Timestamp,
 ) -> Result<Verified, Refusal> {
     let Session { admitted, challenge, transcript, secret, possession } = session;
-    let keys = admitted.keys;
     check_time(challenge.expires_at, now)?;
     transcript
         .check_activation(&secret, &answer.activation_proof.0)
@@ -456,7 +485,7 @@ pub fn judge(
         &answer.certify_signature.0,
         &admitted.ak,
         &transcript.certify_data(),
-        &keys.dk_name,
+        &admitted.keys.dk_name,
     )?;
     let state = check_quote(
         &answer.quote_attest.0,
@@ -466,17 +495,20 @@ pub fn judge(
         &transcript.quote_data(),
         &challenge.pcr_selection,
     )?;
-    let pcr_verdict = pcr::judge(&answer.pcrs, policy)?;
     check_request(&answer.csr.0, &admitted.dk)?;
+    let x25519 = &admitted.keys.x25519_public;
     possession
-        .verify(&keys.x25519_public, &challenge.nonce.0, &transcript, &answer.x25519_proof.0)
+        .verify(x25519, &challenge.nonce.0, &transcript, &answer.x25519_proof.0)
         .map_err(possession_refusal)?;
+    let admitted = admitted.again_by(policy, now)?;
+    check_firmware(&admitted.endorsement, &state, policy)?;
+    check_selection_of(policy, &challenge.pcr_selection)?;
+    let pcr_verdict = pcr::judge(&answer.pcrs, policy)?;
     Ok(Verified {
         device: admitted.device,
         key: admitted.dk,
-        keys,
-        software: admitted.endorsement.software,
-        endorsement: Some(admitted.endorsement),
+        keys: admitted.keys,
+        endorsement: admitted.endorsement,
         pcrs: answer.pcrs.clone(),
         pcr_verdict,
         state,
@@ -484,6 +516,17 @@ pub fn judge(
         at: now,
         policy_sha256: *policy.sha256(),
     })
+}
+
+/// The policy may have come to ask for other PCRs than the challenge did.
+fn check_selection_of(policy: &EnrolmentPolicy, quoted: &[u8]) -> Result<(), Refusal> {
+    let wanted = &policy.data().pcrs;
+    if quoted != wanted {
+        return Err(PCR_SELECTION.refuse(format_args!(
+            "PCRs {quoted:?} quoted, but the policy now asks for {wanted:?}"
+        )));
+    }
+    Ok(())
 }
 
 fn check_time(expires_at: Timestamp, now: Timestamp) -> Result<(), Refusal> {
@@ -502,6 +545,18 @@ fn possession_refusal(error: BindingError) -> Refusal {
     check.refuse(format_args!("the X25519 possession proof: {error}"))
 }
 
+/// The endorsement certificate of an enrolment, and when it was shown: at a renewal, the policy in
+/// force judges it anew, as of then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownEndorsement {
+    /// The certificate, DER.
+    pub certificate: Vec<u8>,
+    /// What was sent with it, DER.
+    pub chain: Vec<Vec<u8>>,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// What the authority has on record of a device that renews.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
@@ -509,8 +564,8 @@ pub struct Known {
     pub device: DeviceId,
     /// Its keys as enrolled.
     pub keys: DeviceKeys,
-    /// Whether its TPM is a software TPM.
-    pub software: bool,
+    /// What vouched for it when it enrolled.
+    pub shown: ShownEndorsement,
     /// The TPM's counters at the last attestation.
     pub last: TpmState,
     /// Serial number of the certificate it renews with, as in its DER.
@@ -563,8 +618,12 @@ impl RenewalSession {
 /// 2. The keys on record are still what they must be.
 /// 3. The attestation key on record quoted exactly the PCRs asked for, over nonce, device, keys,
 ///    old certificate and new request.
-/// 4. The TPM's counters did not go down, and the policy allows its TPM and its PCRs.
+/// 4. The TPM's counters did not go down.
 /// 5. The certificate request is by the device key on record, for it.
+/// 6. The policy in force now still trusts who vouched for the TPM, and allows the device, its
+///    firmware and, last of all, its PCRs.
+///
+/// The door (a token) and the algorithm of endorsement keys are for those who enter.
 ///
 /// # Errors
 /// The first check that fails.
@@ -596,17 +655,16 @@ pub fn judge_renewal(
         &challenge.pcr_selection,
     )?;
     state.check_after(&known.last)?;
-    if known.software && !policy.data().allow_software_tpm {
-        return Err(SOFTWARE_TPM.refuse("a software TPM, which this policy does not allow"));
-    }
-    let pcr_verdict = pcr::judge(&answer.pcrs, policy)?;
     check_request(&answer.csr.0, &dk_key)?;
+    let endorsement = still_endorsed(&known, policy)?;
+    check_firmware(&endorsement, &state, policy)?;
+    check_selection_of(policy, &challenge.pcr_selection)?;
+    let pcr_verdict = pcr::judge(&answer.pcrs, policy)?;
     Ok(Verified {
         device: known.device,
         key: dk_key,
         keys: known.keys,
-        software: known.software,
-        endorsement: None,
+        endorsement,
         pcrs: answer.pcrs.clone(),
         pcr_verdict,
         state,
@@ -614,4 +672,16 @@ pub fn judge_renewal(
         at: now,
         policy_sha256: *policy.sha256(),
     })
+}
+
+/// What vouched for the device at its enrolment, by the policy in force now.
+fn still_endorsed(known: &Known, policy: &EnrolmentPolicy) -> Result<Endorsement, Refusal> {
+    let ShownEndorsement { certificate, chain, at } = &known.shown;
+    let endorsement = endorsement::validate(certificate, chain, policy.anchors(), *at)?;
+    check_maker(&endorsement, policy)?;
+    if policy.data().require == Door::AllowList && !policy.allows(&known.device) {
+        let device = known.device;
+        return Err(NOT_ADMITTED.refuse(format_args!("{device} is not on the allow-list any more")));
+    }
+    Ok(endorsement)
 }

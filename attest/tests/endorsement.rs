@@ -447,7 +447,7 @@ fn we_are_never_more_lenient_than_openssl() {
 #[test]
 fn what_a_certificate_says_about_its_tpm() {
     let root = root();
-    let anchors = Anchors::from_der(&[&root.der]).unwrap();
+    let anchors = Anchors::from_der(&[&root.der]).unwrap().with_software(&[&root.der]).unwrap();
     for (manufacturer, software) in [("id:53544D20", false), ("id:00001014", true)] {
         let leaf = root.leaf(&vendor::endorsement(manufacturer));
         let none: [&[u8]; 0] = [];
@@ -483,14 +483,15 @@ fn c04_padding_of_an_nv_index() {
 fn certificates_made_by_swtpm() {
     let moment = "2026-12-01T00:00:00Z".parse().unwrap();
     let issuer = chain_from_pem(include_str!("vectors/swtpm-issuer.pem")).unwrap();
-    let root = Anchors::from_pem(include_str!("vectors/swtpm-root.pem")).unwrap();
+    let root = chain_from_pem(include_str!("vectors/swtpm-root.pem")).unwrap();
+    let root = Anchors::default().with_software(&root).unwrap();
     let rsa = &include_bytes!("vectors/swtpm-ek-rsa2048.der")[..];
     let p384 = &include_bytes!("vectors/swtpm-ek-p384.der")[..];
     for leaf in [rsa, p384] {
         let endorsement = validate(leaf, &issuer, &root, moment).unwrap();
         assert!(endorsement.software);
         assert_eq!(endorsement.model.as_deref(), Some("swtpm"));
-        let short = Anchors::from_der(&issuer).unwrap();
+        let short = Anchors::default().with_software(&issuer).unwrap();
         let none: [&[u8]; 0] = [];
         assert!(validate(leaf, &none, &short, moment).is_ok());
         let refusal = validate(leaf, &none, &root, moment).unwrap_err();

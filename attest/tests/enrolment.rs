@@ -8,7 +8,7 @@ use sealsum_attest::binding::Transcript;
 use sealsum_attest::certificate::PublicKey;
 use sealsum_attest::ids::DeviceId;
 use sealsum_attest::pcr::PcrVerdict;
-use sealsum_attest::policy::{Door, EnrolmentPolicy, PcrMode, PolicyData, PolicyError};
+use sealsum_attest::policy::{Door, EnrolmentPolicy, Firmware, PcrMode, PolicyData, PolicyError};
 use sealsum_attest::quote::TpmState;
 use sealsum_attest::templates::EkAlgorithm;
 use sealsum_attest::verify;
@@ -35,7 +35,6 @@ fn good_evidence_passes_for_each_endorsement_key() {
 #[test]
 fn a_judgement_says_which_tpm_and_which_boot_state() {
     let data = PolicyData {
-        allow_software_tpm: true,
         pcr_mode: PcrMode::Enforce,
         pcr_baselines: vec![pcrs(&[(0, 0x11), (7, 0x77)])],
         ..policy_data()
@@ -43,6 +42,8 @@ fn a_judgement_says_which_tpm_and_which_boot_state() {
     let mut world = World::with(10, EkAlgorithm::P256, data);
     let point = world.device.ek_public.p256_point().unwrap();
     let spki = PublicKey::from_sec1(&point).unwrap().to_spki();
+    let anchors = world.vendor.anchors_for_software();
+    world.policy = EnrolmentPolicy::new(world.policy.data().clone(), anchors).unwrap();
     let params = vendor::endorsement("id:00001014");
     world.device.ek_certificate = world.vendor.certify_with(&params, &spki);
     let session = world.session();
@@ -104,6 +105,12 @@ fn contradictory_policies_are_refused() {
     assert_eq!(refused(bad), PolicyError::NothingAllowed);
     let bad = PolicyData { pcr_baselines: vec![pcrs(&[(7, 1)])], ..data() };
     assert_eq!(refused(bad), PolicyError::Baseline);
+    let unmeasured = PolicyData { pcr_baselines: vec![pcrs(&[(0, 1), (7, 0)])], ..data() };
+    assert_eq!(refused(unmeasured), PolicyError::Unmeasured);
+    for maker in ["STM", "id:53544D2", "id:53544D2G", "53544D20"] {
+        let bad = PolicyData { min_firmware: [(maker.into(), Firmware(1))].into(), ..data() };
+        assert_eq!(refused(bad), PolicyError::Manufacturer(maker.into()));
+    }
     let bad = PolicyData { require: Door::AllowList, ..data() };
     assert_eq!(refused(bad), PolicyError::NobodyAllowed);
     let bad = PolicyData { lifetime_s: 24 * 3600 + 1, ..data() };

@@ -233,7 +233,7 @@ fn every_bit_flip_and_truncation_of_a_renewal_is_refused() {
     let known = Known {
         device: *verified.device(),
         keys: verified.keys().clone(),
-        software: false,
+        shown: world.shown(),
         last: verified.state(),
         serial: vec![1, 2, 3],
     };

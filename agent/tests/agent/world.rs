@@ -153,6 +153,14 @@ impl World {
         answer(command)
     }
 
+    /// Runs a command of the authority.
+    pub(crate) fn authority<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Answer {
+        let mut command = Command::new(authority_program());
+        command.args(arguments).args(["--format", "json", "--dir"]);
+        command.arg(self.dir.path().join("authority"));
+        answer(command)
+    }
+
     fn aggregator_dir(&self) -> PathBuf {
         self.dir.path().join("aggregator")
     }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Extension, State};
+use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::routing::{get, post};
 use axum::{Json as Answer, Router};
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use crate::authority::Authority;
 use crate::devices::{self, DeviceList, DeviceView, Reason};
 use crate::http::{Clock, Service};
 use crate::log;
+use crate::policy::{self, Applied, Baselines, InForce, PolicySource};
 use crate::store::{RoleKind, StoreError, TokenRow};
 use crate::tokens;
 
@@ -114,15 +115,21 @@ pub struct LogStatus {
     pub root: String,
 }
 
+/// The largest request, bytes: a policy with the certificates of every maker there is.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+
 /// All routes of the socket, for root and the authority's own user only.
 pub fn router(authority: Arc<Authority>, clock: Clock, listen: SocketAddr) -> Router {
     let routes = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/tokens", post(create_token))
+        .route("/v1/policy", get(show_policy).post(apply_policy))
+        .route("/v1/policy/baselines", get(show_baselines))
         .route("/v1/devices", get(list_devices))
         .route("/v1/devices/{prefix}", get(show_device))
         .route("/v1/devices/{prefix}/revoke", post(revoke_device))
         .route("/v1/devices/{prefix}/evidence", get(device_evidence))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(Extension(Listening(listen)))
         .with_state(Service { authority: Arc::clone(&authority), clock })
         .merge(routes::operator(authority));
@@ -213,6 +220,25 @@ fn check(wanted: &CreateToken) -> Result<(), Failure> {
         return usage(why.into(), "the command without --ek-sha256");
     }
     Ok(())
+}
+
+async fn show_policy(State(service): State<Service>) -> Result<Answer<InForce>, Problem> {
+    Ok(Answer(service.call(|authority, _| policy::in_force(authority)).await?))
+}
+
+async fn apply_policy(
+    State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
+    Json(source): Json<PolicySource>,
+) -> Result<Answer<Applied>, Problem> {
+    let applied = service
+        .call(move |authority, now| policy::apply(authority, source, caller.uid, now))
+        .await?;
+    Ok(Answer(applied))
+}
+
+async fn show_baselines(State(service): State<Service>) -> Result<Answer<Baselines>, Problem> {
+    Ok(Answer(service.call(|authority, _| policy::baselines(authority)).await?))
 }
 
 async fn list_devices(State(service): State<Service>) -> Result<Answer<DeviceList>, Problem> {

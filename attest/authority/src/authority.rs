@@ -1,15 +1,13 @@
 //! The authority: its records, its keys, its rules, and what is open at the moment.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rustls::pki_types::CertificateDer;
 use sealsum_attest::certificate::{Role, chain_from_pem};
-use sealsum_attest::events::{Event, authority_log};
-use sealsum_attest::hex;
+use sealsum_attest::events::authority_log;
 use sealsum_attest::messages::Info;
 use sealsum_attest::messages::PROTOCOL_VERSION;
 use sealsum_attest::policy::EnrolmentPolicy;
@@ -18,15 +16,15 @@ use sealsum_attest::verify::AuthorityIdentity;
 use sealsum_daemon::{Failure, codes, files, tls};
 use sealsum_log::check;
 use sealsum_log::key::LogKey;
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::ca::{Ca, CaError, Issued, Leaf};
 use crate::config::{Config, StateFile};
 use crate::issuance;
 use crate::keys::ServerKey;
-use crate::log::{self, Rules};
+use crate::log;
 use crate::metrics::Metrics;
+use crate::policy;
 use crate::rate::{Comebacks, Limiter};
 use crate::sessions::{Limits, Sessions};
 use crate::store::{Counts, Store, StoreError, devices};
@@ -43,7 +41,10 @@ const SESSIONS_PER_DEVICE: usize = 8;
 /// One fleet's authority. Its methods block; keep them off async threads.
 pub struct Authority {
     pub(crate) config: Config,
-    pub(crate) policy: EnrolmentPolicy,
+    /// By which everything is judged that is not judged yet.
+    pub(crate) policy: RwLock<Arc<EnrolmentPolicy>>,
+    /// Held by who changes the policy. Nobody waits for the registry while holding `policy`.
+    pub(crate) policy_change: Mutex<()>,
     pub(crate) store: Store,
     pub(crate) ca: Ca,
     pub(crate) enrolments: Sessions<crate::enrol::Open>,
@@ -75,14 +76,9 @@ impl Authority {
     /// `log_invalid` if the log was altered; `config_invalid`; `file_not_found`,
     /// `file_permissions` or `file_format` for a file of the state directory.
     pub fn open(config: Config, now: Timestamp) -> Result<Self, Failure> {
-        let tpm_roots = config.tpm_roots()?;
-        let policy = config.policy(&tpm_roots)?;
         let ca_der = read_ca_certificate(&config)?;
         let private = |file| files::read_private(&config.state_file(file), FILE_LIMIT);
         let ca_key = text(&private(StateFile::CaKey)?)?;
-        let lifetime_s = policy.data().lifetime_s;
-        let ca = Ca::open(config.fleet.clone(), &ca_der, &ca_key, lifetime_s)
-            .map_err(|error| state_failure(&config, &error))?;
         let server_key = ServerKey::from_pem(&private(StateFile::ServerKey)?)
             .map_err(|error| state_failure(&config, &error))?;
         let log_key =
@@ -91,7 +87,10 @@ impl Authority {
                     state_failure(&config, &CaError::Files("log.key: is not 32 bytes".into()))
                 })?;
         let store = open_registry(&config, &log_key)?;
-        record_policy(&store, &policy, &tpm_roots, now)?;
+        let policy = policy::open(&store, now)?;
+        let lifetime_s = policy.data().lifetime_s;
+        let ca = Ca::open(config.fleet.clone(), &ca_der, &ca_key, lifetime_s)
+            .map_err(|error| state_failure(&config, &error))?;
         let own = issue_own(&config, &ca, &server_key, &store, now)?;
         let tls = tls::Identity::empty();
         let limits = Limits {
@@ -107,7 +106,8 @@ impl Authority {
             metrics: Metrics::default(),
             own: RwLock::new(own),
             config,
-            policy,
+            policy: RwLock::new(Arc::new(policy)),
+            policy_change: Mutex::new(()),
             store,
             ca,
             ca_der,
@@ -151,6 +151,12 @@ impl Authority {
     #[must_use]
     pub fn ca_certificate(&self) -> CertificateDer<'static> {
         CertificateDer::from(self.ca_der.clone())
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<EnrolmentPolicy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What anybody may know.
@@ -254,38 +260,6 @@ fn open_registry(config: &Config, log_key: &LogKey) -> Result<Store, Failure> {
     })?;
     store.write("check_log", |tx| Ok::<_, StoreError>(check::at_start(tx, log_key)?))?;
     Ok(store)
-}
-
-/// Logs the rules if they are not those of the last run: the policy, and who vouches for TPMs.
-fn record_policy(
-    store: &Store,
-    policy: &EnrolmentPolicy,
-    tpm_roots: &[Vec<u8>],
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let rules = Rules {
-        policy_sha256: hex::encode(policy.sha256()),
-        tpm_roots_sha256: fingerprint(tpm_roots),
-    };
-    store.write("record_policy", |tx| {
-        let last = log::last_rules(tx)?;
-        if last.as_ref() != Some(&rules) {
-            let event = Event::PolicyChanged {
-                old_sha256: last.map(|rules| rules.policy_sha256),
-                new_sha256: rules.policy_sha256,
-                tpm_roots_sha256: rules.tpm_roots_sha256,
-                actor: None,
-            };
-            log::append(tx, now.as_second(), &event)?;
-        }
-        Ok(())
-    })
-}
-
-/// SHA-256 over the SHA-256 of each root, in ascending order: their set, however they are filed.
-fn fingerprint(tpm_roots: &[Vec<u8>]) -> String {
-    let digests: BTreeSet<_> = tpm_roots.iter().map(Sha256::digest).collect();
-    hex::encode(&digests.into_iter().fold(Sha256::new(), Digest::chain_update).finalize())
 }
 
 fn issue_own(

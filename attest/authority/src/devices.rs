@@ -9,15 +9,17 @@ use sealsum_attest::events::Event;
 use sealsum_attest::evidence::Files;
 use sealsum_attest::hex;
 use sealsum_attest::ids::DeviceId;
+use sealsum_attest::policy::Firmware;
 use sealsum_daemon::{Failure, codes};
 use serde::{Deserialize, Serialize};
 
 use crate::authority::Authority;
 use crate::issuance;
 use crate::log;
+use crate::policy::Awaiting;
 use crate::store::{
-    CertificateRow, DeviceRow, EkFacts, Revocation, RoleKind, StoreError, certificates,
-    devices as rows, evidence, status,
+    CertificateRow, DeviceRow, EkFacts, PendingRow, Revocation, RoleKind, StoreError, baselines,
+    certificates, devices as rows, evidence, status,
 };
 
 /// Fewest digits of an id that a command takes.
@@ -29,6 +31,8 @@ const PREFIX_MIN: usize = 8;
 pub enum State {
     /// Has a valid certificate.
     Active,
+    /// Has none, because its boot state awaits approval.
+    Pending,
     /// Its certificate is over; it may renew or enrol.
     Expired,
     /// Shut out for good.
@@ -104,8 +108,10 @@ pub struct DeviceView {
     pub x25519: String,
     /// Its newest certificate.
     pub certificate: Option<CertificateView>,
-    /// Its last quote.
+    /// Its last accepted quote.
     pub attestation: AttestationView,
+    /// Set if it was refused since then for its boot state alone.
+    pub pending: Option<Awaiting>,
     /// Set if it is shut out.
     pub revoked: Option<RevocationView>,
     /// Row of its last enrolment in the log.
@@ -134,6 +140,8 @@ pub struct AttestationView {
     pub at: Timestamp,
     /// PCR values by index.
     pub pcrs: BTreeMap<String, String>,
+    /// Firmware that the TPM runs, as `min_firmware` of the policy has it.
+    pub firmware: Firmware,
     /// TPM resets.
     pub reset_count: u32,
     /// TPM restarts since the last reset.
@@ -159,9 +167,10 @@ pub fn list(authority: &Authority, now: Timestamp) -> Result<DeviceList, Failure
     authority.store.read(|view| {
         let lines = rows::all(view)?.into_iter().map(|row| {
             let certificate = newest_certificate(view, &row)?;
+            let pending = baselines::find(view, &row.device)?;
             Ok::<_, Failure>(DeviceLine {
                 device: row.device,
-                state: state(&row, certificate.as_ref(), now),
+                state: state(&row, certificate.as_ref(), pending.is_some(), now),
                 not_after: certificate.map(|c| time(c.not_after)).transpose()?,
                 name: row.name,
             })
@@ -178,7 +187,8 @@ pub fn show(authority: &Authority, prefix: &str, now: Timestamp) -> Result<Devic
     authority.store.read(|view| {
         let row = by_prefix(view, prefix)?;
         let certificate = newest_certificate(view, &row)?;
-        view_of(authority, row, certificate, now)
+        let pending = baselines::find(view, &row.device)?;
+        view_of(authority, row, certificate, pending, now)
     })
 }
 
@@ -218,6 +228,7 @@ fn revoke_row(
     let event =
         Event::DeviceRevoked { device: device.to_string(), reason: reason.as_str().into(), actor };
     log::append(tx, second, &event)?;
+    baselines::forget(tx, &device)?;
     issuance::revoke_certificates(tx, &Role::Device(device), now)
 }
 
@@ -264,11 +275,17 @@ fn newest_certificate(
     certificates::latest(view, RoleKind::Device, &row.device.to_string())
 }
 
-fn state(row: &DeviceRow, certificate: Option<&CertificateRow>, now: Timestamp) -> State {
+fn state(
+    row: &DeviceRow,
+    certificate: Option<&CertificateRow>,
+    pending: bool,
+    now: Timestamp,
+) -> State {
     let valid = |c: &CertificateRow| c.revoked_at.is_none() && c.not_after > now.as_second();
     match (&row.revoked, certificate) {
         (Some(_), _) => State::Revoked,
         (None, Some(certificate)) if valid(certificate) => State::Active,
+        (None, _) if pending => State::Pending,
         (None, _) => State::Expired,
     }
 }
@@ -277,9 +294,10 @@ fn view_of(
     authority: &Authority,
     row: DeviceRow,
     certificate: Option<CertificateRow>,
+    pending: Option<PendingRow>,
     now: Timestamp,
 ) -> Result<DeviceView, Failure> {
-    let state = state(&row, certificate.as_ref(), now);
+    let state = state(&row, certificate.as_ref(), pending.is_some(), now);
     let certificate = certificate.map(|certificate| {
         Ok::<_, StoreError>(CertificateView {
             serial: hex::encode(&certificate.serial),
@@ -304,10 +322,12 @@ fn view_of(
             status: attestation.status,
             at: time(attestation.at)?,
             pcrs: attestation.pcrs,
+            firmware: Firmware(attestation.firmware_version),
             reset_count: attestation.reset_count,
             restart_count: attestation.restart_count,
             policy_sha256: attestation.policy_sha256,
         },
+        pending: pending.map(Awaiting::try_from).transpose()?,
         revoked: row
             .revoked
             .map(|r| Ok::<_, StoreError>(RevocationView { at: time(r.at)?, reason: r.reason }))

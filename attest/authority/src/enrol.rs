@@ -30,10 +30,10 @@ use crate::rate::site;
 use crate::record;
 use crate::sessions::NotOpened;
 use crate::store::{
-    self as store, DeviceRow, Occasion, RoleKind, StoreError, TokenRow, devices,
+    self as store, DeviceRow, Occasion, RoleKind, StoreError, TokenRow, baselines, devices,
     evidence as evidence_rows,
 };
-use crate::{issuance, lineage, tokens};
+use crate::{issuance, lineage, policy, tokens};
 
 /// A device that was given a challenge.
 pub struct Open {
@@ -90,9 +90,10 @@ fn begin_uncounted(
         return Err(busy("this device came back with new keys a moment ago"));
     }
     let admit = if known { verify::admit_known } else { verify::admit };
-    let admitted = admit(request, &authority.policy, now).map_err(evidence_refused)?;
+    let policy = authority.policy();
+    let admitted = admit(request, &policy, now).map_err(evidence_refused)?;
     let session = admitted
-        .challenge(&authority.identity(), &authority.policy, now, &mut generator()?)
+        .challenge(&authority.identity(), &policy, now, &mut generator()?)
         .map_err(evidence_refused)?;
     let challenge = session.challenge().clone();
     let expires_at = session.expires_at().as_second();
@@ -106,7 +107,8 @@ fn begin_uncounted(
 /// Second message: the evidence. The session is gone whatever comes out.
 ///
 /// # Errors
-/// `evidence_refused` with the check, `token_invalid` or `revoked` if that changed meanwhile.
+/// `evidence_refused` with the check; `token_invalid`, `revoked` or `busy` if the token, the device
+/// or the policy changed meanwhile.
 pub fn finish(
     authority: &Authority,
     now: Timestamp,
@@ -130,9 +132,14 @@ fn finish_uncounted(
     })?;
     let transcript = *session.transcript();
     let files = evidence::of_enrolment(&session, answer, &authority.identity());
-    let verified =
-        verify::judge(session, answer, &authority.policy, now).map_err(evidence_refused)?;
-    let device = *verified.device();
+    let device = *session.device();
+    let verified = match verify::judge(session, answer, &authority.policy(), now) {
+        Ok(verified) => verified,
+        Err(refusal) => {
+            policy::note_refusal(authority, &device, &answer.pcrs, &refusal, now)?;
+            return Err(evidence_refused(refusal));
+        }
+    };
     lineage::check_enrolment(authority, now, &verified, token.as_ref())?;
     let leaf = leaf_of(&verified);
     let issued = authority.ca.issue(&leaf, now)?;
@@ -196,6 +203,7 @@ impl Admission<'_> {
         tx: &Connection,
         now: Timestamp,
     ) -> Result<Recorded, Failure> {
+        policy::demand_in_force(tx, self.verified.policy_sha256())?;
         let device = self.verified.device();
         let x25519 = self.verified.keys().x25519_public;
         check_records(tx, device, self.token, &x25519)?;
@@ -215,6 +223,7 @@ impl Admission<'_> {
         let log_index = issuance::record(tx, &role, epoch, self.issued, now)?;
         devices::put(tx, &self.row(before, epoch, log_index, now)?)?;
         devices::bind_x25519(tx, device, &x25519)?;
+        baselines::forget(tx, device)?;
         let mut files = self.files;
         files.insert(evidence::RESULT.to_owned(), result_jwt.clone().into_bytes());
         evidence_rows::insert(tx, device, log_index, Occasion::Enrolment, &files)?;
@@ -255,7 +264,7 @@ impl Admission<'_> {
         .collect();
         let admitted_by = match self.token {
             Some(_) => "token",
-            None if authority.policy.allows(device) => "allow_list",
+            None if authority.policy().allows(device) => "allow_list",
             None => "endorsement_key",
         };
         let event = Event::DeviceReenrolled {

@@ -10,8 +10,8 @@ use sealsum_attest::evidence::{self, FILE_MAX, Files, Report};
 use sealsum_attest::refusals::EVIDENCE_FILES;
 use sealsum_daemon::{Failure, codes, files};
 
-use crate::config::certificates_at;
 use crate::failures::evidence_refused;
+use crate::policy::certificates_at;
 
 /// The largest file with the authority's CA certificate, bytes.
 const CA_LIMIT: u64 = 64 * 1024;
@@ -33,15 +33,15 @@ pub fn verify(
     evidence::verify(&files, &anchors, &ca, now).map_err(evidence_refused)
 }
 
+/// Of any TPM: whether software will do, the policy decided then.
 fn read_anchors(tpm_roots: &[PathBuf]) -> Result<Anchors, Failure> {
-    let mut anchors = Anchors::from_der::<Vec<u8>>(&[]).map_err(|error| bug(&error.to_string()))?;
+    let mut roots = Vec::new();
     for path in tpm_roots {
-        let more = Anchors::from_der(&certificates_at(path)?).map_err(|error| {
-            not_usable(path, &error.to_string(), "give the TPM vendor's root certificates")
-        })?;
-        anchors = anchors.and(more);
+        roots.extend(certificates_at(path)?);
     }
-    Ok(anchors)
+    Anchors::from_der(&roots)
+        .and_then(|anchors| anchors.with_software(&roots))
+        .map_err(|error| bug(&error.to_string()))
 }
 
 /// The files of the directory, whatever they are called.

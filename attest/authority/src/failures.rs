@@ -25,10 +25,15 @@ impl From<CaError> for Failure {
 /// Evidence that a check refused.
 pub(crate) fn evidence_refused(refusal: Refusal) -> Failure {
     let check = refusal.check;
+    let hint = if check == refusals::PCR_POLICY {
+        "again once the operator approved the state (sealsum-authority policy baselines)"
+    } else {
+        "see this check in docs/enrolment.md"
+    };
     Failure::new(
         codes::EVIDENCE_REFUSED,
         format!("evidence: {} ({})", refusal.detail, check.name),
-        "see this check in docs/enrolment.md",
+        hint,
     )
     .with_check(check.number.to_string())
 }

@@ -5,6 +5,7 @@
 //! | [`setup`], [`config`] | `init` and `authority.toml` |
 //! | [`http`], [`admin`], [`run`] | routes for devices and aggregators, for the operator; the process |
 //! | [`enrol`], [`renew`], [`aggregators`] | who becomes, and stays, a member |
+//! | [`policy`] | which devices may, and how that is changed |
 //! | `lineage` | whether a device is one machine, or there is a copy of it |
 //! | [`devices`], [`status_list`] | who is one, and who no longer |
 //! | [`tokens`], [`sessions`], [`rate`] | who may try |
@@ -29,6 +30,7 @@ pub mod keys;
 mod lineage;
 pub mod log;
 pub mod metrics;
+pub mod policy;
 pub mod rate;
 mod record;
 pub mod renew;

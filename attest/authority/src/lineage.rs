@@ -29,7 +29,8 @@ use crate::issuance;
 use crate::log;
 use crate::record;
 use crate::store::{
-    CLONED, DeviceRow, Revocation, StoreError, TokenRow, devices, lineage as rows, status,
+    CLONED, DeviceRow, Revocation, StoreError, TokenRow, baselines, devices, lineage as rows,
+    status,
 };
 
 /// What gave a copy away, as logged.
@@ -175,6 +176,7 @@ fn shut_out(authority: &Authority, now: Timestamp, row: &DeviceRow, sign: Sign) 
             found: sign.word().into(),
         };
         log::append(tx, second, &event)?;
+        baselines::forget(tx, &device)?;
         issuance::revoke_certificates(tx, &Role::Device(device), now)
     });
     match done {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use sealsum_attest::hex;
 use sealsum_attest::inclusion::{MEMBERS_MAX, MembersProof, MembersRequest, Place};
 use sealsum_daemon::{Failure, codes};
@@ -15,31 +15,6 @@ pub use sealsum_log::table::{append, head};
 
 use crate::authority::Authority;
 use crate::store::{StoreError, certificates};
-
-/// By what evidence is judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules {
-    /// SHA-256 of the policy.
-    pub policy_sha256: String,
-    /// SHA-256 over the installed TPM roots.
-    pub tpm_roots_sha256: String,
-}
-
-/// The rules of the last `policy.changed` entry.
-///
-/// # Errors
-/// [`StoreError`] if the table cannot be read.
-pub fn last_rules(view: &Connection) -> Result<Option<Rules>, StoreError> {
-    let rules = view.query_row(
-        "SELECT json_extract(text, '$.new_sha256'), json_extract(text, '$.tpm_roots_sha256')
-         FROM (SELECT position, CAST(entry AS TEXT) AS text FROM log)
-         WHERE json_extract(text, '$.type') = 'policy.changed'
-         ORDER BY position DESC LIMIT 1",
-        [],
-        |row| Ok(Rules { policy_sha256: row.get(0)?, tpm_roots_sha256: row.get(1)? }),
-    );
-    Ok(rules.optional()?)
-}
 
 impl Keeper for Authority {
     fn in_transaction(&self, work: Work<'_>) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! `sealsum-authority`: the command line.
 
+mod policy_commands;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use sealsum_daemon::http::UnixClient;
 use sealsum_daemon::{Failure, Program, files, log, time};
 use sealsum_log::commands::{self, LogCommand};
 use serde::Serialize;
+
+use crate::policy_commands::PolicyCommand;
 
 /// Verifies devices, certifies them and revokes them.
 #[derive(Parser)]
@@ -52,6 +55,9 @@ enum Command {
     /// Make enrolment tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Decide which devices may join
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Show and revoke devices
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -168,6 +174,7 @@ async fn dispatch(Cli { common, command }: Cli) -> ExitCode {
             let wanted = CreateToken { role, ttl_s, uses, ek_sha256, name };
             cli::finish(format, create_token(&common, &wanted).await)
         }
+        Command::Policy(command) => policy_commands::run(&common, command).await,
         Command::Device(command) => device(&common, command).await,
         Command::Log(command) => commands::run(format, command, || running(&common)).await,
         Command::Evidence(EvidenceCommand::Verify { directory, tpm_roots, authority_ca }) => {

@@ -1,5 +1,7 @@
 //! From a judgement to what is stored about a device, and back for its renewal.
 
+use jiff::Timestamp;
+use sealsum_attest::endorsement::Endorsement;
 use sealsum_attest::evidence::{self, Files};
 use sealsum_attest::hex;
 use sealsum_attest::pcr::PcrVerdict;
@@ -7,7 +9,7 @@ use sealsum_attest::quote::TpmState;
 use sealsum_attest::result::Claims;
 use sealsum_attest::templates::check_ek;
 use sealsum_attest::tpm::Public;
-use sealsum_attest::verify::{DeviceKeys, Known, Verified};
+use sealsum_attest::verify::{DeviceKeys, Known, ShownEndorsement, Verified};
 use sealsum_daemon::Failure;
 
 use crate::authority::Authority;
@@ -30,23 +32,13 @@ pub(crate) fn claims(
 /// The record of a device that just enrolled.
 pub(crate) fn of_enrolment(verified: &Verified) -> Result<DeviceRecord, Failure> {
     let keys = verified.keys();
-    let endorsement = verified
-        .endorsement()
-        .ok_or_else(|| Failure::bug("an enrolment without an endorsement"))?;
     let algorithm = Public::parse(&keys.ek_public)
         .ok()
         .and_then(|public| check_ek(&public).ok())
         .map(|(algorithm, _)| algorithm.name())
         .ok_or_else(|| Failure::bug("an admitted endorsement key that is none"))?;
     Ok(DeviceRecord {
-        ek: EkFacts {
-            algorithm: algorithm.to_owned(),
-            certificate_sha256: hex::encode(&endorsement.certificate_sha256),
-            manufacturer: endorsement.manufacturer.clone(),
-            firmware: endorsement.version.clone(),
-            anchor: endorsement.anchor.clone(),
-            software: endorsement.software,
-        },
+        ek: ek_facts(algorithm.to_owned(), verified.endorsement()),
         keys: of_keys(keys),
         attestation: attestation(verified),
     })
@@ -62,6 +54,18 @@ pub(crate) fn of_keys(keys: &DeviceKeys) -> KeyRecord {
         dk_name: hex::encode(&keys.dk_name),
         srk_name: hex::encode(&keys.srk_name),
         x25519: hex::encode(&keys.x25519_public),
+    }
+}
+
+/// What vouches for the endorsement key.
+pub(crate) fn ek_facts(algorithm: String, endorsement: &Endorsement) -> EkFacts {
+    EkFacts {
+        algorithm,
+        certificate_sha256: hex::encode(&endorsement.certificate_sha256),
+        manufacturer: endorsement.manufacturer.clone(),
+        firmware: endorsement.version.clone(),
+        anchor: endorsement.anchor.clone(),
+        software: endorsement.software,
     }
 }
 
@@ -83,7 +87,9 @@ pub(crate) fn attestation(verified: &Verified) -> Attestation {
 }
 
 /// What a renewal of this device is judged by.
-pub(crate) fn known(row: &DeviceRow, serial: Vec<u8>) -> Result<Known, StoreError> {
+pub(crate) fn known(row: &DeviceRow, shown: &Files, serial: Vec<u8>) -> Result<Known, StoreError> {
+    let (certificate, chain) =
+        evidence::endorsement_of(shown).ok_or(StoreError::Corrupt("evidence of an enrolment"))?;
     let keys = &row.record.keys;
     let attestation = &row.record.attestation;
     Ok(Known {
@@ -97,7 +103,11 @@ pub(crate) fn known(row: &DeviceRow, serial: Vec<u8>) -> Result<Known, StoreErro
             srk_name: bytes(&keys.srk_name)?,
             x25519_public: hex::decode(&keys.x25519).ok_or(StoreError::Corrupt("X25519 key"))?,
         },
-        software: row.record.ek.software,
+        shown: ShownEndorsement {
+            certificate,
+            chain,
+            at: Timestamp::from_second(row.enrolled_at).map_err(|_| StoreError::Corrupt("time"))?,
+        },
         last: last_state(attestation),
         serial,
     })

@@ -25,8 +25,8 @@ use crate::enrol::{leaf_of, not_opened};
 use crate::failures::{evidence_refused, refused, shut_out};
 use crate::log;
 use crate::rate::site;
-use crate::store::{DeviceRecord, DeviceRow, Occasion, devices, evidence as rows};
-use crate::{issuance, lineage, record};
+use crate::store::{DeviceRecord, DeviceRow, Occasion, baselines, devices, evidence as rows};
+use crate::{issuance, lineage, policy, record};
 
 /// A device that was asked for a fresh quote.
 pub struct Open {
@@ -51,10 +51,13 @@ pub fn begin(
     }
     let device = authorised(authority, now, client)?;
     lineage::note_use(authority, now, client)?;
-    let row = authority.store.read(|view| member(view, &device))?;
     let serial = client.identity.serial.clone();
-    let known = record::known(&row, serial.clone())?;
-    let session = RenewalSession::new(known, &authority.policy, now, &mut generator()?);
+    let known = authority.store.read(|view| {
+        let row = member(view, &device)?;
+        let shown = rows::last_enrolment(view, &device)?;
+        Ok::<_, Failure>(record::known(&row, &shown, serial.clone())?)
+    })?;
+    let session = RenewalSession::new(known, &authority.policy(), now, &mut generator()?);
     let challenge = session.challenge().clone();
     let (id, expires_at) = (session.id(), challenge.expires_at.as_second());
     authority
@@ -95,8 +98,13 @@ fn finish_uncounted(
         return Err(evidence_refused(refusals::OTHER_DEVICE.refuse(why)));
     }
     let files = evidence::of_renewal(session.challenge(), answer);
-    let verified = verify::judge_renewal(session, answer, &authority.policy, now)
-        .map_err(|refusal| lineage::renewal_refused(authority, now, &device, answer, refusal))?;
+    let verified = match verify::judge_renewal(session, answer, &authority.policy(), now) {
+        Ok(verified) => verified,
+        Err(refusal) => {
+            policy::note_refusal(authority, &device, &answer.pcrs, &refusal, now)?;
+            return Err(lineage::renewal_refused(authority, now, &device, answer, refusal));
+        }
+    };
     let issued = authority.ca.issue(&leaf_of(&verified), now)?;
     let renewal = Renewal { verified: &verified, issued: &issued, files: &files };
     let Recorded { epoch, log, result_jwt } =
@@ -150,6 +158,7 @@ impl Renewal<'_> {
         tx: &Connection,
         now: Timestamp,
     ) -> Result<Recorded, Failure> {
+        policy::demand_in_force(tx, self.verified.policy_sha256())?;
         let row = member(tx, self.verified.device())?;
         let claims = record::claims(authority, self.verified, self.files, row.epoch, self.issued);
         let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
@@ -163,7 +172,10 @@ impl Renewal<'_> {
         log::append(tx, now.as_second(), &event)?;
         let role = Role::Device(row.device);
         let log_index = issuance::record(tx, &role, row.epoch, self.issued, now)?;
-        devices::put_record(tx, &row.device, &DeviceRecord { attestation, ..row.record })?;
+        // Another policy may see another maker behind it.
+        let ek = record::ek_facts(row.record.ek.algorithm, self.verified.endorsement());
+        devices::put_record(tx, &row.device, &DeviceRecord { ek, attestation, ..row.record })?;
+        baselines::forget(tx, &row.device)?;
         rows::insert(tx, &row.device, log_index, Occasion::Renewal, self.files)?;
         let log = prove::inclusion(tx, &authority.log_key, log_index)?;
         Ok(Recorded { epoch: row.epoch, log, result_jwt })

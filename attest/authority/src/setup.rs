@@ -1,4 +1,5 @@
-//! `init`: the keys, the CA certificate, the registry and the configuration of a new fleet.
+//! `init`: the keys, the CA certificate, the registry, the policy and the configuration of a new
+//! fleet.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,16 +15,20 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::ca::{self, CaError};
-use crate::config::{StateFile, certificates_at};
+use crate::config::StateFile;
 use crate::keys::ServerKey;
 use crate::log;
-use crate::store::{Store, StoreError};
+use crate::policy::{self, PolicySource, certificates_at};
+use crate::store::Store;
 
 /// State of a packaged installation.
 const PACKAGED_STATE: &str = "/var/lib/sealsum-authority";
 
 /// Where the copies of the TPM roots lie, beside the configuration.
 const ROOTS_DIRECTORY: &str = "tpm-roots";
+
+/// The policy, beside the configuration.
+const POLICY_FILE: &str = "policy.toml";
 
 /// What `init` made.
 #[derive(Debug, Clone, Serialize)]
@@ -34,6 +39,8 @@ pub struct Created {
     pub ca_sha256: String,
     /// The configuration file.
     pub config: PathBuf,
+    /// The policy that was put in force.
+    pub policy: PathBuf,
     /// The CA certificate.
     pub ca: PathBuf,
     /// The verifier key of the log.
@@ -49,16 +56,18 @@ impl fmt::Display for Created {
         writeln!(f, "CA certificate  {}", self.ca.display())?;
         writeln!(f, "log verifier    {}", self.log_vkey.display())?;
         writeln!(f, "configuration   {}", self.config.display())?;
+        writeln!(f, "policy          {}", self.policy.display())?;
         write!(f, "TPM roots       {}", self.tpm_roots)?;
         if self.tpm_roots == 0 {
-            write!(f, " (no device can enrol; set enrolment.tpm_roots)")?;
+            write!(f, " (no device can enrol; name some in the policy and apply it)")?;
         }
         Ok(())
     }
 }
 
 /// Sets up a fleet. With `dir`, everything goes inside it; otherwise the configuration goes to
-/// `config_path` and the state to its packaged place.
+/// `config_path` and the state to its packaged place. The TPM roots go into a policy beside the
+/// configuration, which is put in force.
 ///
 /// # Errors
 /// `file_exists` if there is a configuration already; `file_format` for a root that is no
@@ -79,16 +88,20 @@ pub fn init(
     let roots = read_roots(tpm_roots)?;
     files::create_private_dir(&state_dir)?;
     files::create_private_dir(beside)?;
-    let root_paths = copy_roots(beside, &roots)?;
+    copy_roots(beside, &roots)?;
+    let policy_path = beside.join(POLICY_FILE);
+    let source = PolicySource::new(policy_text(!roots.is_empty()), &policy_path)?;
+    files::create(&policy_path, source.text.as_bytes(), files::PUBLIC)?;
     let ca_sha256 = create_keys(&state_dir, &fleet, now)?;
-    create_registry(&state_dir, &fleet, &ca_sha256, now)?;
+    create_registry(&state_dir, &fleet, &ca_sha256, source, now)?;
     // Last: a directory with a configuration is a complete one.
-    let text = configuration(&fleet, &written_state, &root_paths);
+    let text = configuration(&fleet, &written_state);
     files::create(config_path, text.as_bytes(), files::PUBLIC)?;
     Ok(Created {
         fleet,
         ca_sha256,
         config: config_path.to_owned(),
+        policy: policy_path,
         ca: in_state(&state_dir, StateFile::CaCertificate),
         log_vkey: in_state(&state_dir, StateFile::LogVerifier),
         tpm_roots: roots.len(),
@@ -122,10 +135,10 @@ fn read_roots(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
     Ok(roots)
 }
 
-/// Copies the roots, so that what devices are judged by is not changed by moving a file elsewhere.
-fn copy_roots(beside: &Path, roots: &[Vec<u8>]) -> Result<Vec<PathBuf>, Failure> {
+/// Copies the roots, so that the policy and what it names can be kept together.
+fn copy_roots(beside: &Path, roots: &[Vec<u8>]) -> Result<(), Failure> {
     if roots.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let directory = beside.join(ROOTS_DIRECTORY);
     files::create_private_dir(&directory)?;
@@ -133,7 +146,7 @@ fn copy_roots(beside: &Path, roots: &[Vec<u8>]) -> Result<Vec<PathBuf>, Failure>
         let name = format!("{}.der", &hex::encode(&Sha256::digest(root))[..16]);
         files::write_public(&directory.join(name), root)?;
     }
-    Ok(vec![PathBuf::from(ROOTS_DIRECTORY)])
+    Ok(())
 }
 
 /// Writes all keys and returns the fingerprint of the CA.
@@ -159,13 +172,16 @@ fn create_registry(
     state: &Path,
     fleet: &Fleet,
     ca_sha256: &str,
+    source: PolicySource,
     now: Timestamp,
 ) -> Result<(), Failure> {
+    let policy = source.policy(Path::new(POLICY_FILE))?;
     let store = Store::open(&in_state(state, StateFile::Registry))?;
     let event =
         Event::AuthorityCreated { fleet: fleet.to_string(), ca_sha256: ca_sha256.to_owned() };
     store.write("create_authority", |tx| {
-        Ok::<_, StoreError>(log::append(tx, now.as_second(), &event)?)
+        log::append(tx, now.as_second(), &event)?;
+        policy::record(tx, &policy, source, Some(sealsum_daemon::own_uid()), now)
     })?;
     Ok(())
 }
@@ -178,11 +194,11 @@ fn not_created(error: CaError) -> Failure {
     Failure::bug(format!("init: {error}"))
 }
 
-fn configuration(fleet: &Fleet, state_dir: &Path, tpm_roots: &[PathBuf]) -> String {
+fn configuration(fleet: &Fleet, state_dir: &Path) -> String {
     let quoted = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned()).to_string();
-    let roots: Vec<String> = tpm_roots.iter().map(|path| quoted(path)).collect();
     format!(
         r#"# Written by `sealsum-authority init`. Relative paths are relative to this file.
+# Which devices may join is in {POLICY_FILE}: `sealsum-authority policy apply {POLICY_FILE}`.
 fleet = "{fleet}"
 state_dir = {state_dir}
 socket = {socket}
@@ -192,22 +208,31 @@ names = ["localhost", "127.0.0.1", "::1"]
 
 [health]
 listen = "127.0.0.1:8451"
-
-[enrolment]
-# Who vouches for endorsement keys: files or directories of certificates, PEM or DER.
-tpm_roots = [{roots}]
-
-[policy]
-ek_algorithm = "rsa2048"    # one for the fleet: rsa2048, p256 or p384
-allow_software_tpm = true   # false: refuse a TPM whose certificate says that it is software
-require = "token"
-pcrs = [7]                  # of the SHA-256 bank; quoted at every enrolment and renewal
-pcr_mode = "monitor"
-lifetime_s = 86400          # of certificates; at most a day, renewed at two thirds
 "#,
         state_dir = quoted(state_dir),
         socket = quoted(&state_dir.join("admin.sock")),
-        roots = roots.join(", "),
+    )
+}
+
+fn policy_text(with_roots: bool) -> String {
+    let roots = if with_roots { format!("\"{ROOTS_DIRECTORY}\"") } else { String::new() };
+    format!(
+        r#"# Which devices may join. Written by `sealsum-authority init`; keep it under version control.
+# It is in force as it was last applied: `sealsum-authority policy check FILE`, then
+# `sealsum-authority policy apply FILE`. Relative paths are relative to this file.
+
+# Who vouches for TPMs: files or directories of certificates, PEM or DER.
+tpm_roots = [{roots}]
+# Who vouches for software TPMs, which prove nothing about hardware.
+# PRODUCTION: remove this line and apply the policy.
+software_tpm_roots = [{roots}]
+
+ek_algorithm = "rsa2048"    # one for the fleet: rsa2048, p256 or p384
+require = "token"           # or "allow-list", "token-or-allow-list", with allow = ["DEVICE ID"]
+pcrs = [7]                  # of the SHA-256 bank; quoted at every enrolment and renewal
+pcr_mode = "monitor"        # or "enforce"; `sealsum-authority policy baselines` prints the states
+lifetime_s = 86400          # of certificates; at most a day, renewed at two thirds
+"#
     )
 }
 
@@ -232,8 +257,8 @@ mod tests {
             config.state_file(StateFile::CaCertificate).canonicalize().unwrap(),
             created.ca.canonicalize().unwrap()
         );
-        let policy = config.policy(&config.tpm_roots().unwrap()).unwrap();
-        assert!(policy.data().allow_software_tpm && policy.anchors().is_empty());
+        let policy = PolicySource::read(&created.policy).unwrap();
+        assert!(policy.policy(&created.policy).unwrap().anchors().is_empty());
     }
 
     #[test]

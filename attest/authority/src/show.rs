@@ -6,6 +6,7 @@ use sealsum_attest::evidence::Report;
 use sealsum_attest::result;
 use sealsum_authority::admin::Status;
 use sealsum_authority::devices::{DeviceList, DeviceView, State};
+use sealsum_authority::policy::toml_of;
 
 /// `status`.
 pub(crate) fn status(status: &Status) -> String {
@@ -55,14 +56,21 @@ pub(crate) fn device(view: &DeviceView) -> String {
     }
     let kind = if ek.software { ", software" } else { "" };
     line("TPM", format!("{}{kind}, vouched for by {}", ek.algorithm, ek.anchor));
+    line("firmware", view.attestation.firmware.to_string());
     line("attestation", format!("{} at {}", view.attestation.status, view.attestation.at));
     line("log index", view.log_index.to_string());
+    if let Some(pending) = &view.pending {
+        let (since, refusals) = (pending.since, pending.refusals);
+        line("pending", format!("a boot state since {since}, refused {refusals} times:"));
+        text.push_str(&toml_of(&pending.pcrs));
+    }
     text
 }
 
 fn state(state: State) -> &'static str {
     match state {
         State::Active => "active",
+        State::Pending => "pending",
         State::Expired => "expired",
         State::Revoked => "revoked",
     }

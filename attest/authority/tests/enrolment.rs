@@ -9,7 +9,6 @@ use harness::{Fleet, identity};
 use sealsum_attest::certificate::{Identity, Role};
 use sealsum_attest::ids::DeviceId;
 use sealsum_attest::messages::{EnrolChallenge, Fixed};
-use sealsum_attest::policy::Door;
 use sealsum_attest::result::Claims;
 use sealsum_authority::devices::State;
 use sealsum_authority::store::RoleKind;
@@ -113,9 +112,9 @@ fn a_device_on_the_allow_list_needs_no_token() {
     let algorithm = sealsum_attest::templates::EkAlgorithm::P256;
     let listed = common::Device::new(&vendor, algorithm, &mut common::rng(1));
     let id = DeviceId::from_ek_public(&listed.ek_public.to_bytes());
-    let fleet = Fleet::with(|config| {
-        config.policy.require = Door::TokenOrAllowList;
-        config.policy.allow = [id].into();
+    let fleet = Fleet::with_policy(|text| {
+        let list = format!("\"token-or-allow-list\"\nallow = [\"{id}\"]");
+        text.replace("\"token\"", &list)
     });
     let begin = |seed| {
         let mut request = fleet.device(seed).request();

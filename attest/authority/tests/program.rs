@@ -51,12 +51,8 @@ impl Site {
         let roots = root.to_str().unwrap();
         let outcome = site.command(&["init", "--fleet", "demo", "--tpm-roots", roots]);
         assert_eq!(outcome.exit, 0, "{}", outcome.stderr);
-        site.edit_config(|text| {
-            text.replace(":8441", ":0")
-                .replace(":8451", ":0")
-                .replace("rsa2048\"  ", "p256\"  ")
-                .replace("pcrs = [7]", "pcrs = [0, 7]")
-        });
+        site.edit("authority.toml", |text| text.replace(":8441", ":0").replace(":8451", ":0"));
+        site.edit("policy.toml", harness::for_software_devices);
         site
     }
 
@@ -64,10 +60,14 @@ impl Site {
         self.directory.path().join("authority")
     }
 
-    fn edit_config(&self, edit: impl FnOnce(String) -> String) {
-        let path = self.dir().join("authority.toml");
+    fn edit(&self, file: &str, edit: impl FnOnce(String) -> String) {
+        let path = self.dir().join(file);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(path, edit(text)).unwrap();
+    }
+
+    fn policy_file(&self) -> String {
+        self.dir().join("policy.toml").to_str().unwrap().to_owned()
     }
 
     /// Runs a command on this directory to its end.
@@ -112,6 +112,7 @@ impl Site {
             address: ready["listen"].as_str().unwrap().parse().unwrap(),
             ca: self.dir().join("ca.pem"),
         };
+        self.json(&["policy", "apply", &self.policy_file()]);
         Running { process, https, health: ready["health"].as_str().unwrap().to_owned() }
     }
 
@@ -184,7 +185,7 @@ fn an_operator_runs_a_fleet() {
     assert_eq!(list["devices"][0]["state"], "active");
     let shown = site.json(&["device", "show", &id[..8]]);
     let promised = "device name state epoch enrolled_at ek ak_name device_key_name x25519 \
-                    certificate attestation revoked log_index";
+                    certificate attestation pending revoked log_index";
     for key in promised.split_whitespace() {
         assert!(shown.get(key).is_some(), "{key} is missing in {shown}");
     }
@@ -438,13 +439,10 @@ fn wrong_command_lines_are_usage_errors() {
 fn a_wrong_configuration_is_named() {
     let site = Site::new();
     let good = fs::read_to_string(site.dir().join("authority.toml")).unwrap();
-    let with = |text: &str| site.edit_config(|_| format!("{good}{text}"));
-    with("pcr_mod = \"monitor\"\n");
+    site.edit("authority.toml", |_| format!("{good}listn = \"127.0.0.1:0\"\n"));
     let line = site.fails(&["run"], 4, "config_unknown_key");
-    assert!(line.contains("pcr_mode"), "{line}");
-    site.edit_config(|_| good.replace("monitor", "enforce"));
-    site.fails(&["run"], 4, "config_invalid");
-    site.edit_config(|_| good.replace("86400", "86401"));
+    assert!(line.contains("did you mean `listen`"), "{line}");
+    site.edit("authority.toml", |_| format!("{good}[enrolment]\nsessions_per_address = 0\n"));
     site.fails(&["run"], 4, "config_invalid");
     fs::remove_file(site.dir().join("authority.toml")).unwrap();
     site.fails(&["run"], 4, "file_not_found");
@@ -467,23 +465,57 @@ fn an_altered_log_stops_the_authority() {
 }
 
 #[test]
-fn a_changed_policy_is_a_row_of_the_log() {
+fn an_operator_changes_the_policy_and_it_outlives_the_process() {
     let site = Site::new();
-    let log_size = |site: &Site| {
-        let running = site.run();
-        let size = site.json(&["status"])["log"]["size"].as_u64().unwrap();
-        running.stop();
-        size
-    };
-    let first = log_size(&site);
-    // A start issues the authority's own certificate: one row.
-    assert_eq!(log_size(&site), first + 1);
-    site.edit_config(|text| text.replace("pcrs = [0, 7]", "pcrs = [7]"));
-    assert_eq!(log_size(&site), first + 3);
-    // So is a changed set of roots.
-    let another = site.dir().join("tpm-roots/another.der");
-    fs::write(another, Vendor::new("another").root).unwrap();
-    assert_eq!(log_size(&site), first + 5);
+    let file = site.policy_file();
+    let check = || site.json(&["policy", "check", &file]);
+    let offline = check();
+    assert_eq!((&offline["in_force"], &offline["changes"]), (&Value::Null, &Value::Array(vec![])));
+    assert!(offline["notes"][0].as_str().unwrap().contains("software"), "{offline}");
+    assert!(site.command(&["policy", "check", &file]).stdout.contains("Not compared"));
+    site.fails(&["policy", "apply", &file], 2, "unreachable");
+    site.fails(&["policy", "check", "nowhere.toml"], 4, "file_not_found");
+
+    let running = site.run();
+    assert_eq!(check()["in_force"], offline["policy"]["sha256"]);
+    assert!(site.command(&["policy", "check", &file]).stdout.contains("This policy is in force."));
+    let good = fs::read_to_string(&file).unwrap();
+    site.edit("policy.toml", |text| text.replace("lifetime_s", "lifetime"));
+    for command in ["check", "apply"] {
+        let line = site.fails(&["policy", command, &file], 4, "config_unknown_key");
+        assert!(line.contains("did you mean `lifetime_s`"), "{line}");
+    }
+    assert_eq!(site.json(&["policy", "show"])["source"], good.as_str());
+
+    site.edit("policy.toml", |_| good.replace("86400", "7200"));
+    let text = site.command(&["policy", "check", &file]).stdout;
+    assert!(text.contains("lifetime_s: 86400 -> 7200"), "{text}");
+    let applied = site.json(&["policy", "apply", &file]);
+    assert_eq!(applied["old_sha256"], offline["policy"]["sha256"]);
+    let again = site.command(&["policy", "apply", &file]).stdout;
+    assert!(again.contains("in force already"), "{again}");
+    let shown = site.command(&["policy", "show"]).stdout;
+    assert!(shown.contains(applied["new_sha256"].as_str().unwrap()), "{shown}");
+    let file_again: toml::Table = toml::from_str(&shown).unwrap();
+    assert_eq!(file_again["lifetime_s"].as_integer(), Some(7200));
+    running.https.enrol(&site.device(1), &site.token());
+    let baselines = site.command(&["policy", "baselines"]).stdout;
+    let lines: toml::Table = toml::from_str(&baselines).unwrap();
+    assert_eq!(lines["pcr_baselines"][0]["7"].as_str(), Some(&*"77".repeat(32)));
+    running.stop();
+
+    // The file may go, and so may what it names: the registry has all of it.
+    fs::remove_file(&file).unwrap();
+    fs::remove_dir_all(site.dir().join("tpm-roots")).unwrap();
+    let ready_file = site.directory.path().join("again.json");
+    let mut command = Command::new(PROGRAM);
+    command.arg("--dir").arg(site.dir()).arg("run").arg("--ready-file").arg(&ready_file);
+    let mut process = Process::start(command, site.directory.path().join("again.log"));
+    process.wait_ready(&ready_file, PATIENCE);
+    let restarted = site.json(&["policy", "show"]);
+    assert_eq!(restarted["policy"]["sha256"], applied["new_sha256"]);
+    assert_eq!(restarted["log_index"], applied["log_index"]);
+    process.terminate(Duration::from_secs(10)).expect("still running");
 }
 
 #[test]

@@ -14,86 +14,28 @@
 //!   subjectAltName with directory names alone, as TPM certificates have them;
 //! - names are equal if their DER is.
 //!
+//! Who may vouch is the policy's: roots of TPMs, roots of software TPMs, and intermediates that
+//! help to reach either and are themselves no anchors.
+//!
 //! Revocation lists of vendors are not consulted.
 
+mod anchors;
 mod parsed;
 mod path;
 mod signature;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-use thiserror::Error;
 
-use crate::certificate::chain_from_pem;
 use crate::messages::CHAIN_MAX;
-use crate::refusals::{CERTIFICATE_FORM, PROTOCOL_VERSION, Refusal};
+use crate::refusals::{CERTIFICATE_FORM, PROTOCOL_VERSION, Refusal, SOFTWARE_TPM};
 use crate::templates::KeyValue;
 use parsed::Parsed;
 
+pub use anchors::{AnchorError, AnchorFacts, AnchorList, Anchors};
 pub use path::PATH_MAX;
 
 /// Manufacturer of software TPMs: the value of tpmManufacturer in swtpm's certificates.
 const SOFTWARE_MANUFACTURER: &str = "id:00001014";
-
-/// The certificates an operator trusts to vouch for endorsement keys: roots or intermediates.
-#[derive(Debug)]
-pub struct Anchors(Vec<Parsed>);
-
-/// A file of anchors that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum AnchorError {
-    /// Not PEM with certificates.
-    #[error("no certificates in PEM form: {0}")]
-    Pem(String),
-    /// One certificate that cannot be read.
-    #[error("certificate {index} cannot be an anchor: {why}")]
-    Certificate {
-        /// Which, from 0.
-        index: usize,
-        /// Why.
-        why: String,
-    },
-}
-
-impl Anchors {
-    /// Trusts these certificates, DER. An empty list trusts nobody.
-    ///
-    /// # Errors
-    /// [`AnchorError::Certificate`].
-    pub fn from_der<C: AsRef<[u8]>>(certificates: &[C]) -> Result<Self, AnchorError> {
-        let parse = |(index, der): (usize, &C)| {
-            Parsed::parse(der.as_ref())
-                .map_err(|refusal| AnchorError::Certificate { index, why: refusal.detail })
-        };
-        certificates.iter().enumerate().map(parse).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// Trusts the certificates of a PEM text.
-    ///
-    /// # Errors
-    /// [`AnchorError`].
-    pub fn from_pem(text: &str) -> Result<Self, AnchorError> {
-        let chain = chain_from_pem(text).map_err(|error| AnchorError::Pem(error.to_string()))?;
-        Self::from_der(&chain)
-    }
-
-    /// Trusts those of `other` too.
-    #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
-        self
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether nobody is trusted.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 /// A certificate found valid, and what it says about its TPM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +48,8 @@ pub struct Endorsement {
     pub model: Option<String>,
     /// tpmVersion (2.23.133.2.3): firmware, as the certificate says it.
     pub version: Option<String>,
-    /// Whether the manufacturer is the one of software TPMs.
+    /// Whether this is a software TPM: by its manufacturer, or because only a root of software
+    /// TPMs vouches for it.
     pub software: bool,
     /// Subject of the anchor that vouches.
     pub anchor: String,
@@ -114,10 +57,14 @@ pub struct Endorsement {
     pub certificate_sha256: [u8; 32],
 }
 
-/// Validates the endorsement certificate `leaf` at `now`; `chain` may help to reach an anchor.
+/// Validates the endorsement certificate `leaf` at `now`; `chain` and the installed intermediates
+/// may help to reach an anchor.
+///
+/// A certificate of a software TPM must lead to a root of software TPMs. One that says something
+/// else and leads to such a root alone is of a software TPM too: its maker may write anything.
 ///
 /// # Errors
-/// Checks 1, 3 to 6, 8 and 53.
+/// Checks 1, 3 to 6, 8, 10 and 53.
 pub fn validate<C: AsRef<[u8]>>(
     leaf: &[u8],
     chain: &[C],
@@ -128,19 +75,37 @@ pub fn validate<C: AsRef<[u8]>>(
         return Err(PROTOCOL_VERSION.refuse(format_args!("more than {CHAIN_MAX} certificates")));
     }
     let parsed = Parsed::parse(leaf)?;
-    let chain: Vec<_> =
+    let sent: Vec<_> =
         chain.iter().map(|der| Parsed::parse(der.as_ref())).collect::<Result<_, _>>()?;
-    let anchor = path::find(&parsed, &chain, &anchors.0, now)?;
+    let chain: Vec<&Parsed> = sent.iter().chain(&anchors.intermediates().0).collect();
     let manufacturer = parsed.tpm_attribute(parsed::TPM_MANUFACTURER);
+    let says_software = manufacturer.as_deref() == Some(SOFTWARE_MANUFACTURER);
+    let by_hardware = path::find(&parsed, &chain, &anchors.roots().0, now);
+    let (anchor, software) = match by_hardware {
+        Ok(anchor) if !says_software => (anchor, false),
+        other => match (path::find(&parsed, &chain, &anchors.software_roots().0, now), other) {
+            (Ok(anchor), _) => (anchor, true),
+            (Err(_), Ok(anchor)) => return Err(software_under(anchor)),
+            (Err(refusal), Err(_)) if says_software => return Err(refusal),
+            (Err(_), Err(refusal)) => return Err(refusal),
+        },
+    };
     Ok(Endorsement {
-        software: manufacturer.as_deref() == Some(SOFTWARE_MANUFACTURER),
+        software,
         manufacturer,
         model: parsed.tpm_attribute(parsed::TPM_MODEL),
         version: parsed.tpm_attribute(parsed::TPM_VERSION),
         anchor: anchor.subject.to_string(),
-        certificate_sha256: Sha256::digest(leaf).into(),
+        certificate_sha256: parsed.sha256,
         key: parsed.key,
     })
+}
+
+fn software_under(anchor: &Parsed) -> Refusal {
+    SOFTWARE_TPM.refuse(format_args!(
+        "a software TPM, but this policy does not take them from {}",
+        anchor.subject
+    ))
 }
 
 /// Cuts the content of an NV index to the certificate in it.

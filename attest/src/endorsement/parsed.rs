@@ -9,6 +9,7 @@ use der::oid::db::rfc5280::{
 use der::oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1};
 use der::{Decode, Reader, SliceReader};
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
@@ -30,6 +31,8 @@ pub(super) const TPM_VERSION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2
 /// The facts of one certificate.
 #[derive(Debug)]
 pub(super) struct Parsed {
+    /// SHA-256 of the DER.
+    pub(super) sha256: [u8; 32],
     pub(super) subject: Name,
     pub(super) issuer: Name,
     pub(super) not_before: Timestamp,
@@ -70,6 +73,7 @@ impl Parsed {
         let signature = certificate.signature().as_bytes();
         let spki = tbs.subject_public_key_info();
         Ok(Self {
+            sha256: Sha256::digest(der).into(),
             subject: tbs.subject().clone(),
             issuer: tbs.issuer().clone(),
             not_before: timestamp(&tbs.validity().not_before),

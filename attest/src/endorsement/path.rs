@@ -18,7 +18,7 @@ const EK_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.
 /// If there is none, the refusal is that of the last path tried.
 pub(super) fn find<'a>(
     leaf: &'a Parsed,
-    chain: &'a [Parsed],
+    chain: &'a [&'a Parsed],
     anchors: &'a [Parsed],
     now: Timestamp,
 ) -> Result<&'a Parsed, Refusal> {
@@ -28,7 +28,7 @@ pub(super) fn find<'a>(
 }
 
 struct Search<'a> {
-    chain: &'a [Parsed],
+    chain: &'a [&'a Parsed],
     anchors: &'a [Parsed],
     now: Timestamp,
 }
@@ -51,7 +51,7 @@ impl<'a> Search<'a> {
                 Err(why) => refusal = why,
             }
         }
-        for next in self.chain.iter().filter(|next| next.subject == *issuer) {
+        for next in self.chain.iter().copied().filter(|next| next.subject == *issuer) {
             if path.iter().any(|seen| std::ptr::eq(*seen, next)) {
                 continue;
             }

@@ -17,7 +17,7 @@ use sealsum_attest::messages::{EnrolAnswer, EnrolRequest, PcrValues};
 use sealsum_attest::policy::{EnrolmentPolicy, PolicyData};
 use sealsum_attest::refusals::Refusal;
 use sealsum_attest::templates::EkAlgorithm;
-use sealsum_attest::verify::{self, AuthorityIdentity, Session, Verified};
+use sealsum_attest::verify::{self, AuthorityIdentity, Session, ShownEndorsement, Verified};
 
 pub use device::Device;
 pub use vendor::Vendor;
@@ -79,6 +79,15 @@ impl World {
     pub fn session(&mut self) -> Session {
         let request = self.device.request();
         self.challenge(&request).unwrap()
+    }
+
+    /// What vouches for the device, as it was shown.
+    pub fn shown(&self) -> ShownEndorsement {
+        ShownEndorsement {
+            certificate: self.device.ek_certificate.clone(),
+            chain: vec![self.vendor.intermediate.clone()],
+            at: now(),
+        }
     }
 
     /// The good answer to a session.

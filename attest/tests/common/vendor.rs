@@ -35,6 +35,11 @@ impl Vendor {
         Anchors::from_der(&[&self.root]).unwrap()
     }
 
+    /// Trust in the root for software TPMs too.
+    pub fn anchors_for_software(&self) -> Anchors {
+        self.anchors().with_software(&[&self.root]).unwrap()
+    }
+
     /// An endorsement certificate by the intermediate, as `params` has it.
     pub fn certify_with(&self, params: &CertificateParams, spki: &[u8]) -> Vec<u8> {
         let key = SubjectPublicKeyInfo::from_der(spki).unwrap();

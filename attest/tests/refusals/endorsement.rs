@@ -148,7 +148,10 @@ fn close_door(world: &mut World, door: &str, listed: DeviceId) {
 
 fn software_tpm(world: &mut World, policy: &str) {
     recertify(world, |params| *params = vendor::endorsement("id:00001014"));
-    set_policy(world, |data| data.allow_software_tpm = policy == "allowed");
+    if policy == "allowed" {
+        let data = world.policy.data().clone();
+        world.policy = EnrolmentPolicy::new(data, world.vendor.anchors_for_software()).unwrap();
+    }
 }
 
 fn denied_firmware(world: &mut World, _: &str) {

@@ -140,7 +140,7 @@ fn enforced(world: &mut World, values: &str) {
     world.device.pcrs = parse_pcrs(values);
     set_policy(world, |data| {
         data.pcr_mode = PcrMode::Enforce;
-        data.pcr_baselines = vec![pcrs(&[(0, 0), (7, 0)]), pcrs(&[(0, 0x11), (7, 0x77)])];
+        data.pcr_baselines = vec![pcrs(&[(0, 0), (7, 0x77)]), pcrs(&[(0, 0x11), (7, 0x77)])];
     });
 }
 

@@ -33,7 +33,7 @@ pub fn renew(
     let mut known = Known {
         device: *verified.device(),
         keys: verified.keys().clone(),
-        software: verified.software(),
+        shown: world.shown(),
         last: verified.state(),
         serial: vec![1, 2, 3],
     };

@@ -44,6 +44,14 @@ pub fn load_file<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     read(&files::read_text(path, LIMIT)?, path, &BTreeMap::new())
 }
 
+/// Reads a TOML text that came from `path` and is not overridden.
+///
+/// # Errors
+/// `config_unknown_key` and `config_invalid`, as [`load`].
+pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, Failure> {
+    read(text, path, &BTreeMap::new())
+}
+
 /// A value that has the right type and is still wrong: `config_invalid` for `key` in `path`.
 pub fn invalid(path: &Path, key: &str, why: &str, hint: &str) -> Failure {
     Failure::new(codes::CONFIG_INVALID, format!("{}: {key}: {why}", path.display()), hint)

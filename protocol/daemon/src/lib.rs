@@ -19,3 +19,9 @@ pub mod tls;
 
 pub use failure::Failure;
 pub use program::Program;
+
+/// The Unix user that this process acts as.
+#[must_use]
+pub fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}

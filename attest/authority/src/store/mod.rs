@@ -4,10 +4,12 @@
 //! the fleet must be able to audit writes its entry of [`crate::log`] in the same transaction, so
 //! there is no action without an entry and no entry without an action.
 
+pub(crate) mod baselines;
 pub(crate) mod certificates;
 pub(crate) mod devices;
 pub(crate) mod evidence;
 pub(crate) mod lineage;
+pub(crate) mod policies;
 pub(crate) mod status;
 pub(crate) mod tokens;
 
@@ -20,10 +22,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 use sealsum_log::LogError;
 
+pub use baselines::PendingRow;
 pub use certificates::CertificateRow;
 pub(crate) use devices::CLONED;
 pub use devices::{Attestation, Counts, DeviceRecord, DeviceRow, EkFacts, KeyRecord, Revocation};
 pub use evidence::Occasion;
+pub use policies::PolicyRow;
 pub use sealsum_attest::certificate::RoleKind;
 pub use tokens::TokenRow;
 

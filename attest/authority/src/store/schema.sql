@@ -76,3 +76,22 @@ CREATE TABLE evidence (
     bytes      BLOB NOT NULL,
     PRIMARY KEY (device, log_index, file)
 ) STRICT;
+
+-- Every policy that was ever in force; the last one is.
+CREATE TABLE policies (
+    number      INTEGER PRIMARY KEY NOT NULL,
+    sha256      BLOB NOT NULL CHECK (length(sha256) = 32),
+    applied_at  INTEGER NOT NULL,
+    actor       INTEGER,                      -- Unix user id
+    source      TEXT NOT NULL,                -- JSON: the file as written, the certificates it names
+    log_index   INTEGER NOT NULL              -- row of the change in the log
+) STRICT;
+
+-- For each device that the policy last refused for its boot state alone, that state.
+CREATE TABLE pending_baselines (
+    device    BLOB PRIMARY KEY NOT NULL CHECK (length(device) = 32),
+    pcrs      TEXT NOT NULL,                  -- JSON
+    since     INTEGER NOT NULL,               -- of this state
+    last_at   INTEGER NOT NULL,
+    refusals  INTEGER NOT NULL CHECK (refusals > 0)
+) STRICT;

@@ -25,11 +25,12 @@ use sealsum_authority::authority::Authority;
 use sealsum_authority::config::Config;
 use sealsum_authority::devices::{DeviceView, Reason};
 use sealsum_authority::http::Clock;
+use sealsum_authority::policy::{Applied, Baselines, PolicySource};
 use sealsum_authority::store::RoleKind;
 use sealsum_authority::{http, run, setup};
-use sealsum_daemon::Program;
 use sealsum_daemon::http::{Connections, Limits, UnixClient, UnixSocket, serve_tls, serve_unix};
 use sealsum_daemon::shutdown::Shutdown;
+use sealsum_daemon::{Failure, Program};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -166,6 +167,15 @@ impl Fleet {
 
     /// With a configuration that `change` changed.
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::made(change, |policy| policy)
+    }
+
+    /// With a policy that `edit` edited.
+    pub fn with_policy(edit: impl FnOnce(String) -> String) -> Self {
+        Self::made(|_| {}, edit)
+    }
+
+    fn made(change: impl FnOnce(&mut Config), edit: impl FnOnce(String) -> String) -> Self {
         let vendor = Vendor::new("vendor");
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("root.der");
@@ -175,15 +185,15 @@ impl Fleet {
         let fleet = "demo".parse().unwrap();
         setup::init(&path, Some(&dir), fleet, &[root], Timestamp::now()).unwrap();
         let mut config = Config::load(&path).unwrap();
-        config.policy.ek_algorithm = "p256".into();
-        config.policy.pcrs = vec![0, 7];
         change(&mut config);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        Self::start(vendor, directory, config, runtime)
+        let fleet = Self::start(vendor, directory, config, runtime);
+        fleet.apply_policy(|text| edit(for_software_devices(text))).unwrap();
+        fleet
     }
 
     fn start(vendor: Vendor, directory: TempDir, config: Config, runtime: Runtime) -> Self {
@@ -254,6 +264,19 @@ impl Fleet {
         let path = format!("/v1/devices/{device}/revoke");
         let body = admin::Revoke { reason: Reason::Stolen };
         self.runtime.block_on(self.admin().call(Method::POST, &path, &body)).unwrap()
+    }
+
+    /// Edits the policy file and applies it, as `policy apply` does.
+    pub fn apply_policy(&self, edit: impl FnOnce(String) -> String) -> Result<Applied, Failure> {
+        let path = self.dir().join("policy.toml");
+        let text = edit(std::fs::read_to_string(&path).unwrap());
+        std::fs::write(&path, text).unwrap();
+        let source = PolicySource::read(&path)?;
+        self.runtime.block_on(self.admin().call(Method::POST, "/v1/policy", &source))
+    }
+
+    pub fn baselines(&self) -> Baselines {
+        self.runtime.block_on(self.admin().get("/v1/policy/baselines")).unwrap()
     }
 
     pub fn admin_get(&self, path: &str) -> Value {
@@ -352,6 +375,11 @@ impl Drop for Fleet {
     fn drop(&mut self) {
         self.shutdown.trigger();
     }
+}
+
+/// The policy that `init` wrote, for devices whose endorsement key is P-256.
+pub fn for_software_devices(policy: String) -> String {
+    policy.replace("rsa2048\"  ", "p256\"  ").replace("pcrs = [7]", "pcrs = [0, 7]")
 }
 
 /// The certificate of a grant with the key behind it, for mutual TLS.

@@ -14,7 +14,8 @@ use sealsum_attest::policy::{EnrolmentPolicy, PcrMode, PolicyData};
 use sealsum_attest::refusals::Refusal;
 use sealsum_attest::tpm::{Attest, Attested, EcdsaSignature, PcrBank, alg};
 use sealsum_attest::verify::{
-    AuthorityIdentity, Known, RenewalSession, Session, Verified, admit, judge, judge_renewal,
+    AuthorityIdentity, Known, RenewalSession, Session, ShownEndorsement, Verified, admit, judge,
+    judge_renewal,
 };
 use sealsum_attest_tpm::{EkAlgorithm, Identity, TpmError, Vault};
 use sealsum_test_support::TpmFactory;
@@ -30,11 +31,11 @@ struct Authority {
 
 impl Authority {
     fn trusting(factory: &TpmFactory, change: impl FnOnce(&mut PolicyData)) -> Self {
-        let mut data =
-            PolicyData { allow_software_tpm: true, pcrs: PCRS.into(), ..PolicyData::default() };
+        let mut data = PolicyData { pcrs: PCRS.into(), ..PolicyData::default() };
         change(&mut data);
         let root = fs::read_to_string(factory.manufacturer().root()).unwrap();
-        let anchors = Anchors::from_pem(&root).unwrap();
+        let root = sealsum_attest::certificate::chain_from_pem(&root).unwrap();
+        let anchors = Anchors::default().with_software(&root).unwrap();
         let id = "spiffe://test/authority".into();
         Self {
             policy: EnrolmentPolicy::new(data, anchors).unwrap(),
@@ -267,14 +268,19 @@ fn a_renewal_needs_the_tpm_again() {
     let authority = Authority::trusting(&factory, |_| {});
     let (identity, vault) = new_identity(&chip);
     let device = Device { identity: &identity, vault: &vault };
-    let session = authority.challenge(&device.request(&factory)).unwrap();
+    let request = device.request(&factory);
+    let session = authority.challenge(&request).unwrap();
     let answer = device.answer(&session).unwrap();
     let verified = authority.judge(session, &answer).unwrap();
     chip.restart();
     let known = Known {
         device: *verified.device(),
         keys: verified.keys().clone(),
-        software: verified.software(),
+        shown: ShownEndorsement {
+            certificate: request.ek_certificate.0,
+            chain: request.ek_chain.into_iter().map(|der| der.0).collect(),
+            at: Timestamp::now(),
+        },
         last: verified.state(),
         serial: vec![1],
     };
