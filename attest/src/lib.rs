@@ -37,6 +37,7 @@ pub mod policy;
 pub mod quote;
 pub mod refusals;
 pub mod result;
+pub mod roster_proof;
 pub mod status;
 pub mod templates;
 pub mod tlog;

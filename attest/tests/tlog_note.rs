@@ -11,6 +11,7 @@ use sealsum_attest::tlog::memory::{Evidence, Memory, Refused, Verdict};
 use sealsum_attest::tlog::merkle::{ProofError, Tree, prove_consistency, prove_inclusion, root};
 use sealsum_attest::tlog::note::{KeyError, Note, NoteError, NoteKey, SIGNATURES_MAX, SignError};
 use sealsum_attest::tlog::proof::{LogProof, LogProofError};
+use sealsum_attest::tlog::witness::{Kept, Witness};
 use sealsum_attest::tlog::{Hash, TreeHead};
 use signed_note::{StandardVerifier, Verifier as _, VerifierList};
 
@@ -393,4 +394,37 @@ fn memory_goes_neither_back_nor_to_another_log() {
     assert_eq!(elsewhere, Err(Refused::OtherLog("other/log".into())));
     let broken = memory.advance(log.checkpoint(tree(8).head()), &[Hash([0; 32])]);
     assert!(matches!(broken, Err(Refused::Unproven(ProofError::Length { .. }, _))));
+}
+
+#[test]
+fn an_older_checkpoint_counts_only_with_a_proof_that_the_log_grew_from_it() {
+    let (log, tree) = (log(), tree(13));
+    let at = |tree: &Tree, size| log.checkpoint(TreeHead { size, root: root(tree, size).unwrap() });
+    let memory = Memory::begin(at(&tree, 13));
+    let proof = prove_consistency(&tree, 8, 13).unwrap();
+    assert_eq!(memory.admit(at(&tree, 8), &proof), Ok(memory.clone()), "it never gets shorter");
+    let rewritten = forked(8);
+    for (shown, proof) in [(at(&tree, 8), &[][..]), (at(&rewritten, 8), &proof)] {
+        let Err(Refused::Unproven(_, evidence)) = memory.admit(shown, proof) else { panic!() };
+        assert_eq!(evidence.judge(&log.key), Ok(Verdict::Owed { old: 8, new: 13 }));
+    }
+    let other = Log::named("other/log", 1).checkpoint(at(&tree, 8).head().to_owned());
+    assert_eq!(memory.admit(other, &proof), Err(Refused::OtherLog("other/log".into())));
+}
+
+#[test]
+fn a_witness_comes_back_from_what_it_stored_and_believes_one_key() {
+    let (log, tree) = (log(), tree(13));
+    let at = |size| log.checkpoint(TreeHead { size, root: root(&tree, size).unwrap() });
+    let witness = Witness::begin(&log.key.to_string(), &at(8).to_string()).unwrap();
+    assert_eq!(witness.owed(&at(8)), None);
+    assert_eq!(witness.owed(&at(5)), Some((5, 8)));
+    assert_eq!(witness.owed(&at(13)), Some((8, 13)));
+    let proof = prove_consistency(&tree, 8, 13).unwrap();
+    let grown = witness.admit(at(13), &proof).unwrap();
+    assert_eq!(Witness::try_from(&grown.kept()), Ok(grown.clone()));
+    assert_eq!(grown.last(), &at(13));
+    let other = Log::named(NAME, 2);
+    let mixed = Kept { vkey: other.key.to_string(), ..grown.kept() };
+    assert!(Witness::try_from(&mixed).is_err(), "a checkpoint by another key");
 }

@@ -51,6 +51,23 @@ impl Memory {
             Err(error) => Err(Refused::Unproven(error, Evidence::of(&self.last, &next))),
         }
     }
+
+    /// Takes a checkpoint that may also be older than the last one, as a relay's may be that asked
+    /// a moment earlier: `proof` must link the smaller of the two to the larger. The memory never
+    /// gets shorter.
+    ///
+    /// # Errors
+    /// [`Refused`], never as having gone back.
+    pub fn admit(&self, shown: SignedCheckpoint, proof: &[Hash]) -> Result<Self, Refused> {
+        let (last, offered) = (self.last.head(), shown.head());
+        if offered.size >= last.size || self.last.origin() != shown.origin() {
+            return self.advance(shown, proof);
+        }
+        match verify_consistency(offered, last, proof) {
+            Ok(()) => Ok(self.clone()),
+            Err(error) => Err(Refused::Unproven(error, Evidence::of(&self.last, &shown))),
+        }
+    }
 }
 
 /// Why a checkpoint does not replace the one remembered.

@@ -18,6 +18,7 @@
 //! | [`checkpoint`] | a signed tree head | C2SP tlog-checkpoint |
 //! | [`proof`] | one entry's proof as a file | C2SP tlog-proof |
 //! | [`memory`] | the last checkpoint seen, and what to do with the next | |
+//! | [`witness`] | a pinned key and a memory: what a member of the fleet keeps of a log | |
 //!
 //! Whoever makes a proof reads hashes through [`merkle::HashStore`]; whoever checks one needs
 //! only the proof and a [`checkpoint::SignedCheckpoint`], which exists only if the log's key
@@ -32,6 +33,7 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 pub mod tiles;
+pub mod witness;
 
 mod hash;
 mod text;
