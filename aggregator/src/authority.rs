@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sealsum_attest::certificate::Identity;
+use sealsum_attest::inclusion::{Consistency, MembersProof, MembersRequest};
 use sealsum_attest::messages::{
     AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, PROTOCOL_VERSION,
 };
@@ -26,7 +27,7 @@ impl AuthorityClient {
         Self::new(config, None)
     }
 
-    /// With our certificate: renewal.
+    /// With our certificate: renewal and the log.
     ///
     /// # Errors
     /// When the CA file cannot be read.
@@ -46,6 +47,32 @@ impl AuthorityClient {
     /// When the authority cannot be reached.
     pub fn status_list(&self) -> Result<Vec<u8>, Failure> {
         self.client.get("/v1/status-list")
+    }
+
+    /// One proof that many certificates are in the log, not yet verified.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached or does not know one of them.
+    pub fn members(&self, request: &MembersRequest) -> Result<MembersProof, Failure> {
+        self.client.post("/v1/log/members", request)
+    }
+
+    /// The proof that the log of `from` entries grew to that of `to`, not yet verified.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached or refuses.
+    pub fn consistency(&self, from: u64, to: u64) -> Result<Consistency, Failure> {
+        let bytes = self.client.get(&format!("/v1/log/consistency?from={from}&to={to}"))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::bug(format!("consistency proof of the authority: {error}")))
+    }
+
+    /// A file of the log (C2SP tlog-tiles) by its path below the log's prefix.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached or refuses.
+    pub fn log_file(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.client.get(&format!("/v1/log/{path}"))
     }
 
     /// A first certificate for a token.

@@ -11,6 +11,7 @@ use sealsum_daemon::{Failure, codes, files, tls};
 use zeroize::Zeroizing;
 
 use crate::authority::AuthorityClient;
+use crate::authority_log::AuthorityLog;
 use crate::config::Config;
 
 /// The certificate in use and what it says.
@@ -21,10 +22,11 @@ pub struct Own {
     pub identity: Identity,
 }
 
-/// Makes a key, has it certified for a token, and keeps both.
+/// Makes a key, has it certified for a token, and keeps both once the certificate is shown to be in
+/// the authority's log.
 ///
 /// # Errors
-/// When the authority refuses, or a file cannot be written.
+/// When the authority refuses, `log_invalid`, `log_fork`, or when a file cannot be written.
 pub fn enrol(
     config: &Config,
     client: &AuthorityClient,
@@ -33,6 +35,7 @@ pub fn enrol(
     let key = KeyPair::generate().map_err(|error| not_made(&error))?;
     let grant = client.enrol(config, token, request(&key)?)?;
     verify(config, &grant.certificate)?;
+    AuthorityLog::open(config)?.take(&grant.log, &leaf(&grant)?, client)?;
     files::write_private(&config.key_file(), Zeroizing::new(key.serialize_pem()).as_bytes())?;
     files::write_public(&config.certificate_file(), grant.certificate.as_bytes())?;
     Ok(grant)
@@ -67,18 +70,32 @@ pub fn open(config: &Config) -> Result<Own, Failure> {
 /// Has the same key certified again and takes the new certificate into use.
 ///
 /// # Errors
-/// When the authority refuses, or a file cannot be written; the old certificate stays.
-pub fn renew(config: &Config, tls: &tls::Identity) -> Result<Identity, Failure> {
+/// When the authority refuses, `log_invalid`, `log_fork`, or when a file cannot be written; the old
+/// certificate stays.
+pub fn renew(
+    config: &Config,
+    tls: &tls::Identity,
+    log: &AuthorityLog,
+) -> Result<Identity, Failure> {
     let pem = files::read_private(&config.key_file(), PEM_LIMIT)?;
     let pem = std::str::from_utf8(&pem).map_err(|error| not_made(&error))?;
     let pair = KeyPair::from_pem(pem).map_err(|error| not_made(&error))?;
-    let grant = AuthorityClient::identified(config, tls)?.renew(request(&pair)?)?;
+    let client = AuthorityClient::identified(config, tls)?;
+    let grant = client.renew(request(&pair)?)?;
     let identity = verify(config, &grant.certificate)?;
+    log.take(&grant.log, &leaf(&grant)?, &client)?;
     let chain = tls::chain_from_pem(grant.certificate.as_bytes(), "renewed certificate")?;
     files::write_public(&config.certificate_file(), grant.certificate.as_bytes())?;
     tls.replace(chain, key(config)?)
         .map_err(|error| Failure::bug(format!("renewed certificate: {error}")))?;
     Ok(identity)
+}
+
+/// The certificate itself, DER.
+fn leaf(grant: &AggregatorGrant) -> Result<Vec<u8>, Failure> {
+    let chain = sealsum_attest::certificate::chain_from_pem(&grant.certificate);
+    let chain = chain.map_err(|error| Failure::bug(format!("certificate: {error}")))?;
+    chain.into_iter().next().ok_or_else(|| Failure::bug("certificate: the chain is empty"))
 }
 
 /// When two thirds of a certificate's life are over.

@@ -24,5 +24,7 @@ pub const TASK_INVALID: Code = Code::new("task_invalid", Exit::Usage);
 pub const NOT_A_DEVICE: Code = Code::new("not_a_device", Exit::Refused);
 /// A chunk that the task's layout does not have, or of another shape.
 pub const CHUNK_INVALID: Code = Code::new("chunk_invalid", Exit::Usage);
+/// The authority does not show that every member of a round is in its log.
+pub const LOG_UNPROVEN: Code = Code::new("log_unproven", Exit::Evidence);
 /// A chunk is missing.
 pub const CHUNK_MISSING: Code = Code::new("chunk_missing", Exit::Refused);

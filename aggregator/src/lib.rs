@@ -9,12 +9,15 @@
 //! | [`uploads`], [`vector_file`] | masked vectors in, sums out, chunk by chunk |
 //! | [`devices`], [`membership`] | who may take part, at every moment |
 //! | [`authority`], [`certificate`], [`https`] | this program's own certificate; the status list |
+//! | [`authority_log`] | what is pinned of the authority's log; proofs for devices |
+//! | [`own_log`] | this program's own log of rounds |
 //! | [`store`], [`models`], [`record`] | what outlives the process |
 //! | [`tasks`], [`owner`], [`privacy`] | what an owner signs, and what it costs |
 //! | [`commands`] | the command line, behind its arguments |
 
 pub mod admin;
 pub mod authority;
+pub mod authority_log;
 pub mod certificate;
 pub mod codes;
 pub mod commands;
@@ -25,6 +28,7 @@ pub mod https;
 pub mod membership;
 pub mod metrics;
 pub mod models;
+pub mod own_log;
 pub mod owner;
 pub mod privacy;
 pub mod record;

@@ -10,6 +10,7 @@ use sealsum_aggregator::commands::{self, Endpoint};
 use sealsum_attest::ids::Name;
 use sealsum_daemon::cli::{self, CommonArgs, Format};
 use sealsum_daemon::{Program, log};
+use sealsum_log::commands::LogCommand;
 
 /// Runs rounds: sums over devices that it never sees a part of.
 #[derive(Parser)]
@@ -67,6 +68,9 @@ enum Command {
     /// Rounds: one sum each
     #[command(subcommand)]
     Round(Round),
+    /// This aggregator's own log: which rounds it opened, and what came of them
+    #[command(subcommand)]
+    Log(LogCommand),
     /// What stands out in the rounds of a task
     Diagnostics {
         /// The task's name
@@ -231,6 +235,7 @@ fn main() -> ExitCode {
         }
         Command::Task(task) => run_task(format, &endpoint, task),
         Command::Round(round) => run_round(format, &endpoint, round),
+        Command::Log(command) => commands::log::log(format, command, &endpoint),
         Command::Diagnostics { task } => cli::finish(format, endpoint.diagnostics(&task)),
     }
 }

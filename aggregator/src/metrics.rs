@@ -103,6 +103,9 @@ pub trait Present: Send + Sync {
 
     /// Seconds until this aggregator's certificate ends.
     fn certificate_left_s(&self) -> i64;
+
+    /// Entries in this aggregator's own log.
+    fn log_size(&self) -> u64;
 }
 
 /// Adds the gauges of what is true at the moment of asking.
@@ -132,7 +135,10 @@ impl Collector for Gauges {
         let what = "Seconds until this aggregator's certificate ends";
         let name = "sealsum_certificate_expiry_seconds";
         let left = ConstGauge::new(present.certificate_left_s());
-        left.encode(encoder.encode_descriptor(name, what, None, kind())?)
+        left.encode(encoder.encode_descriptor(name, what, None, kind())?)?;
+        let what = "Entries in this aggregator's own log";
+        let size = ConstGauge::new(present.log_size());
+        size.encode(encoder.encode_descriptor("sealsum_log_size", what, None, kind())?)
     }
 }
 
@@ -149,6 +155,10 @@ mod tests {
 
         fn certificate_left_s(&self) -> i64 {
             600
+        }
+
+        fn log_size(&self) -> u64 {
+            7
         }
     }
 
@@ -170,6 +180,7 @@ mod tests {
             "sealsum_attestation_verdicts_total{verdict=\"affirming\",reason=\"none\"} 1",
             "verdict=\"contraindicated\",reason=\"entry_signature\"} 1",
             "sealsum_certificate_expiry_seconds 600",
+            "sealsum_log_size 7",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

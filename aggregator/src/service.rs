@@ -13,16 +13,18 @@ use sealsum_daemon::shutdown::{self, Shutdown};
 use sealsum_daemon::tls::{self, Clients, RoleCheck};
 use sealsum_daemon::{Failure, files, health, lock, ready, time};
 
-use crate::admin::{self, DeviceCounts, LogHead, RoundCounts, StatusBody};
+use crate::admin::{self, DeviceCounts, RoundCounts, StatusBody};
 use crate::authority::AuthorityClient;
+use crate::authority_log::AuthorityLog;
 use crate::certificate::{self, Own};
 use crate::config::Config;
 use crate::devices::Devices;
 use crate::http::App;
 use crate::metrics::{self, Metrics, Present};
 use crate::models::Models;
+use crate::own_log::OwnLog;
 use crate::record::State;
-use crate::rounds::Rounds;
+use crate::rounds::{Authority, Rounds};
 use crate::store::Store;
 
 /// The parts that requests work with.
@@ -37,6 +39,10 @@ pub struct Service {
     pub models: Models,
     /// Who may take part.
     pub devices: Arc<Devices>,
+    /// This program's own log.
+    pub log: Arc<OwnLog>,
+    /// The authority's log.
+    pub authority: Arc<Authority>,
     /// The rounds.
     pub rounds: Arc<Rounds>,
 }
@@ -162,19 +168,27 @@ impl Service {
         metrics: Metrics,
     ) -> Result<Self, Failure> {
         let store = Arc::new(Store::open(&config.database())?);
+        let log = OwnLog::open(&config, &own.identity.fleet, Arc::clone(&store))?;
         let models = Models::open(&config.models_dir())?;
         let ca = certificate::fleet_ca(&config)?.for_fleet(own.identity.fleet.clone());
         let devices = Arc::new(Devices::open(ca, Arc::clone(&store), connections)?);
+        let authority = Arc::new(Authority {
+            log: AuthorityLog::open(&config)?,
+            config: config.clone(),
+            own: own.tls.clone(),
+        });
         let rounds = Rounds::open(
             &config,
             Arc::clone(&store),
             models.clone(),
             Arc::clone(&devices),
+            Arc::clone(&authority),
             metrics,
         )?;
         let identity = Mutex::new(own.identity);
         let own = own.tls;
-        Ok(Self { config, listen, own, identity, store, models, devices, rounds })
+        let log = Arc::new(log);
+        Ok(Self { config, listen, own, identity, store, models, devices, log, authority, rounds })
     }
 
     fn app(&self) -> App {
@@ -191,6 +205,7 @@ impl Service {
         if let Err(failure) = self.devices.fresh(time::now()) {
             reasons.push(failure.message);
         }
+        reasons.extend(self.authority.log.fork());
         if self.identity().not_after < time::now() {
             reasons.push("certificate: has expired".to_owned());
         }
@@ -220,7 +235,7 @@ impl Service {
                 finished: self.store.count_rounds(State::Finished)?,
                 aborted: self.store.count_rounds(State::Aborted)?,
             },
-            log: LogHead::default(),
+            log: self.log.head()?,
         })
     }
 
@@ -249,14 +264,16 @@ impl Service {
         }
     }
 
-    /// Renews the certificate at two thirds of its life, and tries until it works.
+    /// Renews the certificate at two thirds of its life, and tries until it works. A renewal also
+    /// pins the authority's log where that is yet to be done.
     async fn keep_certificate(self: &Arc<Self>, stop: &Shutdown) {
         while pause(self.until_renewal(), stop).await {
-            if certificate::renew_at(&self.identity()) > time::now() {
+            if !self.renewal_is_due() {
                 continue;
             }
             let service = Arc::clone(self);
-            let renew = move || certificate::renew(&service.config, &service.own);
+            let renew =
+                move || certificate::renew(&service.config, &service.own, &service.authority.log);
             match tokio::task::spawn_blocking(renew).await {
                 Ok(Ok(identity)) => self.take_over(identity),
                 Ok(Err(error)) => tracing::warn!(%error, "the certificate was not renewed"),
@@ -273,8 +290,16 @@ impl Service {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
+    fn renewal_is_due(&self) -> bool {
+        let due = certificate::renew_at(&self.identity()) <= time::now();
+        due || !self.authority.log.is_pinned()
+    }
+
     fn until_renewal(&self) -> Duration {
         let now: Timestamp = time::now();
+        if self.renewal_is_due() {
+            return Duration::from_secs(1);
+        }
         let left = certificate::renew_at(&self.identity()).duration_since(now);
         Duration::try_from(left)
             .unwrap_or(Duration::ZERO)
@@ -285,6 +310,10 @@ impl Service {
 impl Present for Service {
     fn devices(&self) -> (u64, u64) {
         self.devices.counts()
+    }
+
+    fn log_size(&self) -> u64 {
+        self.log.size().unwrap_or_default()
     }
 
     fn certificate_left_s(&self) -> i64 {

@@ -32,7 +32,7 @@ pub struct StatusBody {
     pub devices: DeviceCounts,
     /// Rounds.
     pub rounds: RoundCounts,
-    /// An aggregator keeps no log.
+    /// Its own log of rounds.
     pub log: LogHead,
 }
 
@@ -56,13 +56,13 @@ pub struct RoundCounts {
     pub aborted: u64,
 }
 
-/// The head of a log; null where there is none.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// The head of a log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogHead {
     /// Entries.
-    pub size: Option<u64>,
-    /// Root hash.
-    pub root: Option<String>,
+    pub size: u64,
+    /// Root of the tree, hex.
+    pub root: String,
 }
 
 /// A registered task.
@@ -194,7 +194,8 @@ impl StatusBody {
         format!(
             "aggregator {} of fleet {}, {} on {}: {state}\n\
              devices: {} connected, {} revoked\n\
-             rounds: {} running, {} finished, {} aborted",
+             rounds: {} running, {} finished, {} aborted\n\
+             log: {} entries, root {}",
             self.name,
             self.fleet,
             self.version,
@@ -203,7 +204,9 @@ impl StatusBody {
             self.devices.revoked,
             self.rounds.running,
             self.rounds.finished,
-            self.rounds.aborted
+            self.rounds.aborted,
+            self.log.size,
+            self.log.root
         )
     }
 }

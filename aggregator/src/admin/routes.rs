@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealsum_daemon::http::{Json, Path, Problem, Query, Raw, owner_only};
 use sealsum_daemon::{Failure, codes};
+use sealsum_log::routes::Keeper;
 use sealsum_protocol::ids::Hash;
 use serde::Deserialize;
 
@@ -28,6 +29,7 @@ use crate::tasks;
 /// The routes, for root and the user of this process.
 pub fn router(service: Arc<Service>) -> Router {
     let models = put(keep_model).layer(DefaultBodyLimit::max(MODEL_LIMIT as usize));
+    let keeper: Arc<dyn Keeper> = Arc::clone(&service.log) as _;
     let routes = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/tasks", get(list_tasks).post(register_task))
@@ -39,7 +41,8 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/rounds/{id}/result", get(result))
         .route("/v1/rounds/{id}/abort", post(abort))
         .route("/v1/diagnostics/{task}", get(diagnostics))
-        .with_state(service);
+        .with_state(service)
+        .merge(sealsum_log::routes::operator(keeper));
     owner_only(routes)
 }
 

@@ -86,7 +86,11 @@ impl Endpoint {
         wait_for(client.download(target, out)).map(|_| ())
     }
 
-    fn client(&self) -> Result<UnixClient, Failure> {
+    /// The running aggregator's socket.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    pub fn client(&self) -> Result<UnixClient, Failure> {
         Ok(UnixClient::new(Program::Aggregator, self.config()?.socket()).with_patience(PATIENCE))
     }
 }

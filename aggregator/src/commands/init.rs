@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::authority::AuthorityClient;
 use crate::certificate;
 use crate::config::{Authority, Config, default_name};
+use crate::own_log;
 
 /// What `init` is given.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct Initialised {
     pub config: PathBuf,
     /// When the certificate is renewed, by `run`.
     pub renew_at: Timestamp,
+    /// The verifier key of this aggregator's log, as in `log.vkey`.
+    pub log_key: String,
 }
 
 /// Gets a certificate for the token and writes the configuration. With `dir`, everything goes
@@ -108,17 +111,20 @@ fn enrol(path: &Path, token: &str) -> Result<Shown<Initialised>, Failure> {
     let config = Config::load(path)?;
     let client = AuthorityClient::anonymous(&config)?;
     let grant = certificate::enrol(&config, &client, token)?;
+    let log = own_log::key(&config, &grant.fleet)?;
     let text = format!(
-        "aggregator {} of fleet {}\nconfiguration {}\nTry: sealsum-aggregator run",
+        "aggregator {} of fleet {}\nconfiguration {}\nlog key {}\nTry: sealsum-aggregator run",
         grant.name,
         grant.fleet,
-        path.display()
+        path.display(),
+        own_log::public_file(&config).display()
     );
     let answer = Initialised {
         fleet: grant.fleet,
         name: grant.name,
         config: path.to_owned(),
         renew_at: grant.renew_at,
+        log_key: log.verifier().to_string(),
     };
     Ok(Shown::new(answer, text))
 }

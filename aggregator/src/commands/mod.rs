@@ -2,6 +2,7 @@
 
 mod endpoint;
 pub mod init;
+pub mod log;
 pub mod offline;
 pub mod plan;
 mod round;

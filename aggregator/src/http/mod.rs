@@ -5,6 +5,7 @@
 //! | `GET /v1/rounds/open?wait=S` | | [`Announcement`] of the rounds this device has not entered |
 //! | `POST /v1/rounds/{id}/advertise` | [`Advertise`] | 202 |
 //! | `GET /v1/rounds/{id}/roster?wait=S` | | [`Roster`] |
+//! | `GET /v1/rounds/{id}/log?wait=S` | | [`RosterProof`], JSON |
 //! | `POST /v1/rounds/{id}/shares` | [`SharedKeys`] | 202 |
 //! | `GET /v1/rounds/{id}/shares?wait=S` | | [`InboundShares`] |
 //! | `POST /v1/rounds/{id}/acks` | [`ShareAck`] | 202 |
@@ -16,8 +17,10 @@
 //! | `GET /v1/rounds/{id}/quorum?wait=S` | | [`Quorum`] |
 //! | `POST /v1/rounds/{id}/reveal` | [`Reveal`] | 202 |
 //! | `GET /v1/models/{sha256}` | | the model |
+//! | `GET /v1/log/consistency?from=N&to=M` | | [`Consistency`] of the authority's log, JSON |
 //!
-//! Bodies are messages of the protocol's codec, `application/octet-stream`.
+//! Bodies are messages of the protocol's codec, `application/octet-stream`, where nothing else is
+//! said.
 //!
 //! A `GET` with nothing to say yet waits up to `wait` seconds (at most 30) and answers 204: ask
 //! again. The same body again is taken as if it came once. Errors are JSON with `code`, `message`,
@@ -26,6 +29,8 @@
 //! round is aborted, `code` being its abort code.
 //!
 //! [`Announcement`]: sealsum_protocol::messages::Announcement
+//! [`RosterProof`]: sealsum_attest::roster_proof::RosterProof
+//! [`Consistency`]: sealsum_attest::inclusion::Consistency
 //! [`Advertise`]: sealsum_protocol::messages::Advertise
 //! [`Roster`]: sealsum_protocol::messages::Roster
 //! [`SharedKeys`]: sealsum_protocol::messages::SharedKeys
@@ -44,6 +49,7 @@ mod advertise;
 mod answer;
 mod caller;
 mod consistency;
+mod log;
 mod masked;
 mod models;
 mod open;
@@ -99,7 +105,9 @@ pub fn router(app: App) -> Router {
         .route("/v1/rounds/{id}/consistency", taking::<consistency::Body>(post(consistency::sign)))
         .route("/v1/rounds/{id}/quorum", get(quorum::show))
         .route("/v1/rounds/{id}/reveal", taking::<reveal::Body>(post(reveal::answer)))
+        .route("/v1/rounds/{id}/log", get(log::roster_proof))
         .route("/v1/models/{sha256}", get(models::fetch))
+        .route("/v1/log/consistency", get(log::consistency))
         .with_state(app)
 }
 

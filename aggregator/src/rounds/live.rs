@@ -18,7 +18,7 @@ use sealsum_protocol::time::Now;
 use tokio::sync::watch;
 
 use super::state::Core;
-use super::{Parts, ending, opening, report, unmasking};
+use super::{Parts, ending, opening, proof, report, unmasking};
 use crate::admin::ProgressBody;
 use crate::codes;
 use crate::devices::Newest;
@@ -182,6 +182,27 @@ impl Live {
             Fetched::NotYet if self.is_running() => Ok(None),
             Fetched::NotYet | Fetched::Aborted(_) => Err(ending::gone(&core.record)),
         }
+    }
+
+    /// The proof that the members are in the authority's log, for one of them.
+    pub(super) fn roster_proof(&self, device: DeviceId) -> Result<Option<Bytes>, Refused> {
+        let mut core = self.lock();
+        self.is_back(&mut core, device);
+        let roster = core.machine.fetch(device, Stage::Roster);
+        let roster = roster.map_err(|refusal| report::refused(&refusal))?;
+        let proof = core.proof.clone().filter(|_| matches!(roster, Fetched::Ready(_)));
+        if let Some(proof) = &proof {
+            core.traffic.entry(device).or_default().down += proof.len() as u64;
+        } else if !self.is_running() {
+            return Err(ending::gone(&core.record));
+        }
+        Ok(proof)
+    }
+
+    /// The members are in the authority's log.
+    pub(super) fn proven(&self, proof: Bytes) {
+        self.lock().proof = Some(proof);
+        self.stages.send_modify(|count| *count += 1);
     }
 
     /// How far it is.
@@ -383,12 +404,23 @@ impl Live {
         }
     }
 
-    fn publish(&self, core: &mut Core, stage: Stage) {
+    fn publish(self: &Arc<Self>, core: &mut Core, stage: Stage) {
         tracing::info!(round = %self.id, ?stage, "published");
+        if stage == Stage::Roster {
+            self.prove_roster(core);
+        }
         if stage == Stage::Sharers {
             core.shared = core.machine.report().shared.into_iter().collect();
         }
         self.stages.send_modify(|count| *count += 1);
+    }
+
+    fn prove_roster(self: &Arc<Self>, core: &Core) {
+        let first = core.machine.report().roster.first().copied();
+        let roster = first.and_then(|device| core.machine.fetch(device, Stage::Roster).ok());
+        if let Some(Fetched::Ready(roster)) = roster {
+            proof::start(Arc::clone(self), roster);
+        }
     }
 
     fn end(&self, core: &mut Core, abort: Option<crate::record::AbortRecord>) {

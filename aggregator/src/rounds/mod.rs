@@ -8,6 +8,7 @@
 mod ending;
 mod live;
 mod opening;
+mod proof;
 mod report;
 mod state;
 mod unmasking;
@@ -18,8 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::Duration;
 
 use axum::body::Bytes;
+use sealsum_attest::inclusion::Consistency;
+use sealsum_attest::roster_proof::RosterProof;
 use sealsum_daemon::shutdown::Shutdown;
-use sealsum_daemon::{Failure, codes as common, time};
+use sealsum_daemon::{Failure, codes as common, time, tls};
 use sealsum_protocol::bounds;
 use sealsum_protocol::codec::Message;
 use sealsum_protocol::ids::{DeviceId, RoundId};
@@ -30,6 +33,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::{ProgressBody, StartedBody};
+use crate::authority_log::{Asked, AuthorityLog};
 use crate::codes;
 use crate::commands::plan::CohortPlan;
 use crate::config::{Config, KeepMasked};
@@ -66,7 +70,31 @@ struct Parts {
     store: Arc<Store>,
     models: Models,
     devices: Arc<Devices>,
+    authority: Arc<Authority>,
     metrics: Metrics,
+}
+
+/// The authority's log, and how to ask for it.
+pub struct Authority {
+    /// What is pinned of the log.
+    pub log: AuthorityLog,
+    /// Where the authority is.
+    pub config: Config,
+    /// Our certificate.
+    pub own: tls::Identity,
+}
+
+impl Authority {
+    fn ask(&self) -> Result<Asked<'_>, Failure> {
+        self.log.ask(&self.config, &self.own)
+    }
+}
+
+impl Parts {
+    /// That these certificates are in the authority's log.
+    fn prove(&self, certificates: &[Vec<u8>]) -> Result<RosterProof, Failure> {
+        self.authority.ask()?.prove(certificates)
+    }
 }
 
 /// Least number of digits that name a round.
@@ -82,6 +110,7 @@ impl Rounds {
         store: Arc<Store>,
         models: Models,
         devices: Arc<Devices>,
+        authority: Arc<Authority>,
         metrics: Metrics,
     ) -> Result<Arc<Self>, Failure> {
         let dir = config.rounds_dir();
@@ -89,7 +118,7 @@ impl Rounds {
         let keep = config.storage.keep_masked;
         let corrupt_fleet = config.rounds.corrupt_fleet;
         Ok(Arc::new(Self {
-            parts: Parts { dir, keep, corrupt_fleet, store, models, devices, metrics },
+            parts: Parts { dir, keep, corrupt_fleet, store, models, devices, authority, metrics },
             live: RwLock::default(),
             opening: Mutex::default(),
             opened: watch::Sender::new(0),
@@ -122,7 +151,7 @@ impl Rounds {
     ///
     /// # Errors
     /// `not_found`, `task_terms`, `round_running`, `grant_mismatch`, `owner_signature`,
-    /// `status_list_stale`, `disk_full`, `busy` when the program stops.
+    /// `status_list_stale`, `log_fork`, `disk_full`, `busy` when the program stops.
     pub async fn start(
         self: &Arc<Self>,
         task: &str,
@@ -148,6 +177,7 @@ impl Rounds {
     fn open_next(&self, task: &str, grant: Option<&[u8]>) -> Result<Arc<Live>, Failure> {
         let _one_at_a_time = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let now = time::now();
+        self.parts.authority.log.demand_one_history()?;
         let list = self.parts.devices.fresh(now)?;
         let signed = tasks::find(&self.parts.store, task)?;
         let grant = grant.map(|grant| tasks::decode_grant(grant, "grant")).transpose()?;
@@ -272,16 +302,51 @@ impl Rounds {
         stage: Stage,
         wait: Duration,
     ) -> Result<Option<Bytes>, Refused> {
+        self.await_said(round, wait, move |live| live.said_to(device, stage)).await
+    }
+
+    /// The proof that a round's members are in the authority's log; waits for it. None: ask again.
+    ///
+    /// # Errors
+    /// The round's abort code; `not_in_roster` for a device that is no member.
+    pub async fn await_roster_proof(
+        &self,
+        round: RoundId,
+        device: DeviceId,
+        wait: Duration,
+    ) -> Result<Option<Bytes>, Refused> {
+        self.await_said(round, wait, move |live| live.roster_proof(device)).await
+    }
+
+    async fn await_said(
+        &self,
+        round: RoundId,
+        wait: Duration,
+        say: impl Fn(&Live) -> Result<Option<Bytes>, Refused> + Copy + Send + 'static,
+    ) -> Result<Option<Bytes>, Refused> {
         let live = self.find(round).await?;
         let mut stages = live.stages();
         let until = Instant::now() + wait;
         loop {
             let asked = Arc::clone(&live);
-            let said = blocking(move || asked.said_to(device, stage)).await?;
-            if said.is_some() || !self.changed(&mut stages, until).await {
+            let said = blocking(move || say(&asked)).await?;
+            if said.is_some() {
                 return Ok(said);
             }
+            if !self.changed(&mut stages, until).await {
+                // When the program stops, its rounds have ended just before, and say why.
+                return blocking(move || say(&live)).await;
+            }
         }
+    }
+
+    /// That the authority's log of `from` entries grew to that of `to`.
+    ///
+    /// # Errors
+    /// As [`Asked::consistency`].
+    pub async fn log_consistency(&self, from: u64, to: u64) -> Result<Consistency, Failure> {
+        let authority = Arc::clone(&self.parts.authority);
+        blocking(move || authority.ask()?.consistency(from, to)).await
     }
 
     /// How far a round is; waits for a change since version `seen`.

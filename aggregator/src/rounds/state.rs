@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
+use axum::body::Bytes;
 use sealsum_daemon::Failure;
 use sealsum_protocol::dp::accountant::Charge;
 use sealsum_protocol::ids::DeviceId;
@@ -26,6 +27,8 @@ pub(super) struct Core {
     pub(super) away: HashMap<DeviceId, Instant>,
     /// Those of them that the machine was told of.
     pub(super) gone: HashSet<DeviceId>,
+    /// That the members are in the authority's log, once it is there.
+    pub(super) proof: Option<Bytes>,
     pub(super) traffic: HashMap<DeviceId, Traffic>,
     /// Chunks unmasked, of all.
     pub(super) chunks: Option<(u64, u64)>,
@@ -51,6 +54,7 @@ impl Core {
             shared: HashSet::new(),
             away: HashMap::new(),
             gone: HashSet::new(),
+            proof: None,
             traffic: HashMap::new(),
             chunks: None,
             result: None,

@@ -4,6 +4,7 @@
 //! SQLite in WAL mode with `synchronous = FULL`: a method that returned is on the disk. Every
 //! method is one transaction with a name. All are short; callers run them on blocking threads.
 
+mod log;
 mod rounds;
 mod schema;
 mod status;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use sealsum_daemon::{Failure, codes as common};
+use sealsum_log::LogError;
 
 use crate::codes;
 
@@ -49,6 +51,9 @@ pub enum StoreError {
     /// A row that this program would not write.
     #[error("the database holds a {0} that cannot be read")]
     Corrupt(&'static str),
+    /// The log was altered, or cannot be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// SQLite failed.
     #[error("the database fails: {0}")]
     Sqlite(rusqlite::Error),
@@ -67,6 +72,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::DiskFull => disk_full("database"),
+            StoreError::Log(error) => error.into(),
             StoreError::Conflict(why) => {
                 Failure::new(common::CONFLICT, format!("database: {why}"), "look at what is there")
             }

@@ -1,10 +1,11 @@
 //! Rounds: their record, and the facts that they fix before anybody is told.
 
 use rusqlite::{OptionalExtension, Row, params};
+use sealsum_daemon::time;
 use sealsum_protocol::ids::{Hash, RoundId};
 
 use super::tasks::to_column;
-use super::{Store, StoreError, hash_column};
+use super::{Store, StoreError, hash_column, log};
 use crate::record::{RoundRecord, State};
 
 /// A round about to start.
@@ -52,7 +53,7 @@ impl Fact {
 }
 
 impl Store {
-    /// Begins a round. From here on its number is used up.
+    /// Begins a round, and logs it. From here on its number is used up.
     ///
     /// # Errors
     /// `Conflict` when the number is not above all earlier ones of the task, or a round of the
@@ -96,7 +97,7 @@ impl Store {
                 "INSERT INTO facts (round, kind, bytes) VALUES (?1, ?2, ?3)",
                 params![record.round.0, Fact::Announcement.name(), new.announcement],
             )?;
-            Ok(())
+            Ok(log::opened(tx, record)?)
         })
     }
 
@@ -113,7 +114,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let json = to_json(record)?;
         self.write(|tx| {
-            tx.execute(
+            let added = tx.execute(
                 "INSERT INTO facts (round, kind, bytes) VALUES (?1, ?2, ?3)
                  ON CONFLICT DO NOTHING",
                 params![record.round.0, fact.name(), bytes],
@@ -130,6 +131,9 @@ impl Store {
                 "UPDATE rounds SET record = ?2 WHERE id = ?1",
                 params![record.round.0, json],
             )?;
+            if fact == Fact::Roster && added == 1 {
+                log::roster(tx, record, time::now_unix())?;
+            }
             Ok(())
         })
     }
@@ -142,7 +146,7 @@ impl Store {
         Ok(found.optional()?)
     }
 
-    /// Ends a round, once: as finished with a result, or as aborted with a reason.
+    /// Ends a round, once, and logs it: as finished with a result, or as aborted with a reason.
     ///
     /// # Errors
     /// `Conflict` when it has ended before.
@@ -155,11 +159,10 @@ impl Store {
                  WHERE id = ?1 AND state = 'running'",
                 params![record.round.0, record.state.name(), norm, json],
             )?;
-            if changed == 1 {
-                Ok(())
-            } else {
-                Err(StoreError::Conflict("this round is not running"))
+            if changed != 1 {
+                return Err(StoreError::Conflict("this round is not running"));
             }
+            Ok(log::ended(tx, record, time::now_unix())?)
         })
     }
 

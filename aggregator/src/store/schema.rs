@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// One entry per version; entry i turns version i into version i + 1.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE tasks (
         sha256     BLOB NOT NULL PRIMARY KEY CHECK (length(sha256) = 32),
         name       TEXT NOT NULL,
@@ -56,7 +57,9 @@ const MIGRATIONS: &[&str] = &["
         number   INTEGER NOT NULL,
         bytes    BLOB NOT NULL
     ) STRICT;
-"];
+",
+    sealsum_log::SCHEMA,
+];
 
 /// Brings the database to the newest version.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! A double of the authority: certificates for one token, and a status list that tests change.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -7,6 +8,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use jiff::{SignedDuration, Timestamp};
 use sealsum_attest::ids::DeviceId;
+use sealsum_attest::inclusion::{Consistency, MembersProof, MembersRequest};
 use sealsum_attest::messages::{
     AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, PROTOCOL_VERSION,
 };
@@ -34,6 +36,8 @@ struct Double {
     validity: Mutex<Validity>,
     name: Mutex<Option<sealsum_attest::ids::Name>>,
     renewals: Mutex<u32>,
+    silent: AtomicBool,
+    misplaces: AtomicBool,
 }
 
 impl Authority {
@@ -52,6 +56,8 @@ impl Authority {
             validity: Mutex::new(DAY),
             name: Mutex::default(),
             renewals: Mutex::default(),
+            silent: AtomicBool::new(false),
+            misplaces: AtomicBool::new(false),
         });
         let stop = Shutdown::new();
         let (send, receive) = std::sync::mpsc::channel();
@@ -78,6 +84,16 @@ impl Authority {
     /// How long certificates are good from now on.
     pub(crate) fn issue_for(&self, validity: Validity) {
         *self.state.validity.lock().unwrap() = validity;
+    }
+
+    /// From now on it answers nothing about its log.
+    pub(crate) fn silence(&self) {
+        self.state.silent.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on certificates are not where it says they are in its log.
+    pub(crate) fn misplace(&self) {
+        self.state.misplaces.store(true, Ordering::SeqCst);
     }
 
     /// How often a certificate was renewed.
@@ -110,6 +126,9 @@ fn serve(
         .route("/v1/aggregator/enroll", post(enrol))
         .route("/v1/aggregator/renew", post(renew))
         .route("/v1/status-list", get(status_list))
+        .route("/v1/log/members", post(log_members))
+        .route("/v1/log/consistency", get(log_consistency))
+        .route("/v1/log/{*path}", get(log_file))
         .with_state(state);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -150,22 +169,59 @@ async fn status_list(State(state): State<Arc<Double>>) -> Vec<u8> {
     state.keys.sign_status(list)
 }
 
+fn busy() -> Problem {
+    Problem::new(codes::BUSY, "authority: has no time", "again later")
+}
+
+async fn log_members(
+    State(state): State<Arc<Double>>,
+    axum::Extension(peer): axum::Extension<http::Peer>,
+    Json(request): Json<MembersRequest>,
+) -> Result<Json<MembersProof>, Problem> {
+    assert!(peer.certificate().is_some(), "the log is for members of the fleet");
+    if state.silent.load(Ordering::SeqCst) {
+        return Err(busy());
+    }
+    let unknown = |name: String| {
+        Problem::new(codes::NOT_FOUND, format!("certificate {name}: is not in the log"), "enrol")
+    };
+    Ok(Json(state.keys.log.members(&request.certificates).map_err(unknown)?))
+}
+
+#[derive(serde::Deserialize)]
+struct Sizes {
+    from: u64,
+    to: u64,
+}
+
+async fn log_consistency(
+    State(state): State<Arc<Double>>,
+    http::Query(Sizes { from, to }): http::Query<Sizes>,
+) -> Result<Json<Consistency>, Problem> {
+    let shown = state.keys.log.consistency(from, to);
+    shown.map(Json).ok_or_else(|| Problem::new(codes::NOT_FOUND, "log: it is shorter", "ask less"))
+}
+
+async fn log_file(
+    State(state): State<Arc<Double>>,
+    http::Path(path): http::Path<String>,
+) -> Result<Vec<u8>, Problem> {
+    let tile = state.keys.log.tile(&path);
+    tile.ok_or_else(|| Problem::new(codes::NOT_FOUND, "log: no such file", "see its checkpoint"))
+}
+
 impl Double {
     fn grant(&self, csr: &[u8]) -> AggregatorGrant {
         let name = self.name.lock().unwrap().clone().unwrap();
         let validity = *self.validity.lock().unwrap();
+        let (certificate, mut log) = self.keys.certify_aggregator(&name, csr, validity);
+        log.ts += i64::from(self.misplaces.load(Ordering::SeqCst));
         AggregatorGrant {
-            certificate: self.keys.certify_aggregator(&name, csr, validity),
+            certificate,
+            log,
             name,
             fleet: self.keys.fleet.clone(),
             log_index: 1,
-            log: sealsum_attest::inclusion::Inclusion {
-                vkey: String::new(),
-                checkpoint: String::new(),
-                index: 1,
-                ts: 0,
-                proof: Vec::new(),
-            },
             renew_at: Timestamp::now(),
         }
     }

@@ -9,6 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use sealsum_attest::certificate::FleetCa;
+use sealsum_attest::roster_proof::RosterProof;
 use sealsum_attest::status::StatusList;
 use sealsum_protocol::client::{
     self, Advertised, Answers, Checking, Identity, Mark, Masking, Once, OnceCounter, RoundMarks,
@@ -50,11 +51,24 @@ impl Device {
         index: u8,
         validity: Validity,
     ) -> Self {
+        Self::with_leaf(fleet, address, owner, index, |id, x25519| {
+            fleet.device(id, x25519, validity)
+        })
+    }
+
+    /// One whose certificate `issue` makes.
+    pub(crate) fn with_leaf(
+        fleet: &Arc<FleetKeys>,
+        address: &str,
+        owner: PublicKey,
+        index: u8,
+        issue: impl FnOnce(sealsum_attest::ids::DeviceId, &[u8; 32]) -> Leaf,
+    ) -> Self {
         let id = DeviceId([index; 32]);
         let mut rng = ChaCha20Rng::from_seed([index; 32]);
         let x25519 = ExchangeKey::draw(&mut rng);
         let attested = sealsum_attest::ids::DeviceId::from_bytes(id.0);
-        let leaf = fleet.device(attested, &x25519.public(), validity);
+        let leaf = issue(attested, &x25519.public());
         let connection = Connection::open(address, client_config(fleet, Some(&leaf))).unwrap();
         let policy = serde_json::from_value(serde_json::json!({
             "owners": [owner], "min_contributors": 3, "allow_without_noise": ["exact"],
@@ -160,6 +174,7 @@ impl Device {
     /// From the roster to U2.
     pub(crate) fn share(&mut self, round: RoundId, advertised: Advertised) -> Masking {
         let roster: Roster = self.fetch(round, "roster");
+        self.demand_logged(round, &roster);
         let mut members = Members { ca: self.fleet.ca(), list: None };
         let (sharing, dealt) =
             advertised.share(&roster, &self.x25519, &mut members, now(), &mut self.rng).unwrap();
@@ -169,6 +184,16 @@ impl Device {
         self.send(round, "acks", &ack);
         let sharers: Sharers = self.fetch(round, "sharers");
         acknowledged.sharers(&sharers, now()).unwrap()
+    }
+
+    fn demand_logged(&mut self, round: RoundId, roster: &Roster) {
+        let answer = self.poll(&format!("/v1/rounds/{round}/log?wait=20"));
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        let proof: RosterProof = serde_json::from_slice(&answer.body).unwrap();
+        let certificates: Vec<&[u8]> =
+            roster.entries.iter().map(|signed| signed.certificate.as_slice()).collect();
+        let (_, proven) = proof.verify(&certificates, &self.fleet.log.key).unwrap();
+        assert_eq!(proven.len(), certificates.len());
     }
 
     /// Masks and uploads.

@@ -11,7 +11,10 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use sealsum_attest::certificate::{FleetCa, Role, X25519_EXTENSION_ARCS, x25519_extension_value};
 use sealsum_attest::ids::{DeviceId, Fleet, Name};
+use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::status::StatusList;
+
+use crate::log::Log;
 
 /// A CA and the authority's own certificate.
 pub(crate) struct FleetKeys {
@@ -20,6 +23,7 @@ pub(crate) struct FleetKeys {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) authority_key: KeyPair,
     pub(crate) authority_der: Vec<u8>,
+    pub(crate) log: Log,
 }
 
 /// A leaf certificate with its key.
@@ -52,7 +56,8 @@ impl FleetKeys {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
         let authority_der = params.signed_by(&authority_key, &issuer).unwrap().der().to_vec();
-        Self { fleet, ca_pem, issuer, authority_key, authority_der }
+        let log = Log::new(name);
+        Self { fleet, ca_pem, issuer, authority_key, authority_der, log }
     }
 
     /// The pinned CA, for verifying.
@@ -60,8 +65,20 @@ impl FleetKeys {
         FleetCa::from_pem(&self.ca_pem).unwrap().for_fleet(self.fleet.clone())
     }
 
-    /// A device's certificate.
+    /// A device's certificate, on record in the log.
     pub(crate) fn device(&self, id: DeviceId, x25519: &[u8; 32], validity: Validity) -> Leaf {
+        let leaf = self.device_not_logged(id, x25519, validity);
+        self.log.issued(&leaf.der);
+        leaf
+    }
+
+    /// A device's certificate that the log knows nothing of.
+    pub(crate) fn device_not_logged(
+        &self,
+        id: DeviceId,
+        x25519: &[u8; 32],
+        validity: Validity,
+    ) -> Leaf {
         let mut params = leaf_params(&Role::Device(id), &self.fleet, validity);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.custom_extensions.push(CustomExtension::from_oid_content(
@@ -80,8 +97,13 @@ impl FleetKeys {
         self.sign(params)
     }
 
-    /// An aggregator's certificate for its request, PEM.
-    pub(crate) fn certify_aggregator(&self, name: &Name, csr: &[u8], validity: Validity) -> String {
+    /// An aggregator's certificate for its request, PEM, and where it is in the log.
+    pub(crate) fn certify_aggregator(
+        &self,
+        name: &Name,
+        csr: &[u8],
+        validity: Validity,
+    ) -> (String, Inclusion) {
         let mut request = CertificateSigningRequestParams::from_der(&csr.into()).unwrap();
         let mut params = leaf_params(&Role::Aggregator(name.clone()), &self.fleet, validity);
         params.extended_key_usages =
@@ -89,7 +111,9 @@ impl FleetKeys {
         params.subject_alt_names.push(SanType::DnsName("localhost".try_into().unwrap()));
         params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
         request.params = params;
-        request.signed_by(&self.issuer).unwrap().pem()
+        let certificate = request.signed_by(&self.issuer).unwrap();
+        let inclusion = self.log.inclusion(self.log.issued(certificate.der()));
+        (certificate.pem(), inclusion)
     }
 
     /// Signs a status list with the authority's key.

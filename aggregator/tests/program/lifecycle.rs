@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::fleet::{DAY, Validity};
 use crate::program::{Aggregator, exact_task, run};
 
-fn health(aggregator: &Aggregator, path: &str) -> (u16, String) {
+pub(crate) fn health(aggregator: &Aggregator, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(&aggregator.health).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: local\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();

@@ -174,6 +174,13 @@ impl Aggregator {
         Device::new(&self.fleet, &self.address, self.owner, index, DAY)
     }
 
+    /// A device whose certificate the authority's log knows nothing of.
+    pub(crate) fn device_not_logged(&self, index: u8) -> Device {
+        Device::with_leaf(&self.fleet, &self.address, self.owner, index, |id, x25519| {
+            self.fleet.device_not_logged(id, x25519, DAY)
+        })
+    }
+
     /// The sum that a round wrote.
     pub(crate) fn result(&self, round: &str) -> Vec<f64> {
         let out = self.path("sum.npy");
