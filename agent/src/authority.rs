@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::pki_types::CertificateDer;
 use sealsum_attest::binding::{self, Renewal, Transcript};
 use sealsum_attest::certificate::{self, FleetCa, Role};
+use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{
     EnrolAnswer, EnrolChallenge, EnrolGrant, EnrolRequest, Fixed, PROTOCOL_VERSION, RenewAnswer,
     RenewChallenge, RenewRequest,
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::clock;
 use crate::device::{Device, Stored, tpm_failure};
 use crate::upstream::{Request, Upstream};
+use crate::witness::{self, Provers, Witness};
 
 const JSON: &str = "application/json";
 
@@ -40,17 +42,19 @@ impl Stranger {
         Ok(Self { upstream: Upstream::new("authority", url, config), seen })
     }
 
-    /// The whole enrolment of `identity` with `token`.
+    /// The whole enrolment of `identity` with `token`. The certificate must be in the log that
+    /// `witness` knows; of a first one it pins the key.
     ///
     /// # Errors
     /// `token_invalid`, `evidence_refused` with its check, `revoked`, `unreachable`, `wrong_ca`,
-    /// `tls`, `tpm_unreachable`.
+    /// `tls`, `tpm_unreachable`, `log_invalid`, `log_fork`.
     pub fn enrol(
         &self,
         identity: &Identity,
         vault: &Vault,
         token: &str,
         ca: &FleetCa,
+        witness: &Witness,
     ) -> Result<Stored, Failure> {
         let request = first_message(identity, token)?;
         let challenge: EnrolChallenge = ask(&self.upstream, "/v1/enroll", &request)?;
@@ -65,7 +69,10 @@ impl Stranger {
         if grant.fleet != server.fleet {
             return Err(contradiction("it enrols into another fleet than its own"));
         }
-        Stored::from_grant(identity.state().clone(), grant, ca, clock::now())
+        let shown = grant.log.clone();
+        let stored = Stored::from_grant(identity.state().clone(), grant, ca, clock::now())?;
+        demand_logged(&self.upstream, &stored, &shown, witness)?;
+        Ok(stored)
     }
 }
 
@@ -143,12 +150,24 @@ fn answer(
     })
 }
 
+/// Demands that the authority's log shows the certificate.
+fn demand_logged(
+    authority: &Upstream,
+    stored: &Stored,
+    shown: &Inclusion,
+    witness: &Witness,
+) -> Result<(), Failure> {
+    let chain = certificate::chain_from_pem(&stored.certificate)
+        .map_err(|error| contradiction(&format!("its certificate: {error}")))?;
+    witness.take(shown, &chain[0], Provers { relay: None, log: &witness::ask(authority) })
+}
+
 /// Renews the certificate with a fresh quote; the keys stay.
 ///
 /// # Errors
 /// `evidence_refused` with its check, `revoked`, `certificate_expired`, `unreachable`,
-/// `tpm_unreachable`.
-pub fn renew(authority: &Upstream, device: &Device) -> Result<Stored, Failure> {
+/// `tpm_unreachable`, `log_invalid`, `log_fork`.
+pub fn renew(authority: &Upstream, device: &Device, witness: &Witness) -> Result<Stored, Failure> {
     let ask_nonce = RenewRequest::Challenge { protocol: PROTOCOL_VERSION };
     let challenge: RenewChallenge = ask(authority, "/v1/renew", &ask_nonce)?;
     let keys = device.identity.state();
@@ -176,7 +195,9 @@ pub fn renew(authority: &Upstream, device: &Device) -> Result<Stored, Failure> {
         csr: csr.into(),
     }));
     let grant: EnrolGrant = ask(authority, "/v1/renew", &answer)?;
+    let shown = grant.log.clone();
     let renewed = Stored::from_grant(keys.clone(), grant, &device.ca, clock::now())?;
+    demand_logged(authority, &renewed, &shown, witness)?;
     Ok(Stored { enrolled_at: device.stored.enrolled_at, ..renewed })
 }
 

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sealsum_attest::roster_proof::RosterProof;
 use sealsum_daemon::{Failure, codes, time};
 use sealsum_protocol::codec::{CodecError, Message};
 use sealsum_protocol::error::Refusal;
@@ -19,6 +20,8 @@ use crate::refusal;
 use crate::upstream::{self, Answer, Backoff, Request, Upstream};
 
 const OCTETS: &str = "application/octet-stream";
+/// Longest proof: a place and a hash for each of 10,000 devices, as JSON, and the batch proof.
+const PROOF_MAX: u64 = 8 << 20;
 /// Longest that one request is held back by the server.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
@@ -69,6 +72,11 @@ impl Courier {
     /// What the aggregator said, `deadline` if it did not come before `until_ms`, `encoding` if it
     /// is malformed.
     pub fn get<M: Message>(&self, step: &str, until_ms: u64) -> Result<M, Failure> {
+        let body = self.wait_for(step, M::MAX_BYTES as u64, until_ms)?;
+        M::from_bytes(&body).map_err(|error| malformed(step, &error))
+    }
+
+    fn wait_for(&self, step: &str, limit: u64, until_ms: u64) -> Result<Vec<u8>, Failure> {
         loop {
             let left = until_ms.saturating_sub(now().steady_ms);
             if left == 0 {
@@ -77,12 +85,31 @@ impl Courier {
             let wait = Duration::from_millis(left).min(WAIT_MAX);
             // Rounded up: a wait of 0 s would ask again and again within the last second.
             let path = self.path(&format!("{step}?wait={}", wait.as_secs().max(1)));
-            let request = Request { wait, limit: M::MAX_BYTES as u64, ..Request::get(&path) };
-            let answer = self.persist(request, until_ms)?;
+            let answer = self.persist(Request { wait, limit, ..Request::get(&path) }, until_ms)?;
             if answer.status != 204 {
-                return M::from_bytes(&answer.body).map_err(|error| malformed(step, &error));
+                return Ok(answer.body);
             }
         }
+    }
+
+    /// Waits for the proof that the roster is in the authority's log.
+    ///
+    /// # Errors
+    /// As [`Courier::get`]; `log_invalid` if it is malformed.
+    pub fn roster_proof(&self, until_ms: u64) -> Result<RosterProof, Failure> {
+        let body = self.wait_for("log", PROOF_MAX, until_ms)?;
+        serde_json::from_slice(&body).map_err(|error| {
+            Failure::new(
+                codes::LOG_INVALID,
+                format!("round {}: the proof of its roster is malformed: {error}", self.round),
+                "report this to whoever runs the aggregator",
+            )
+        })
+    }
+
+    /// The aggregator itself.
+    pub fn aggregator(&self) -> &Upstream {
+        &self.aggregator
     }
 
     fn deliver(&self, request: Request<'_>, until_ms: u64) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::device::{Stored, tpm_failure};
 use crate::state::StateDir;
 use crate::toml_edit::{quote, set};
+use crate::witness::Witness;
 
 /// Longest file of CA certificates.
 const CA_MAX: u64 = 1 << 20;
@@ -70,7 +71,8 @@ impl fmt::Display for Enrolled {
 ///
 /// # Errors
 /// `token_invalid`, `evidence_refused` with its check, `revoked`, `wrong_ca`, `unreachable`,
-/// `tls`, `tpm_unreachable`, `already_running`, `config_invalid`, and those of files.
+/// `tls`, `tpm_unreachable`, `already_running`, `config_invalid`, `log_invalid`, `log_fork`, and
+/// those of files.
 pub fn enrol(request: &Request) -> Result<Enrolled, Failure> {
     check_urls(request)?;
     let token = files::read_secret(&request.token_file)?;
@@ -82,11 +84,17 @@ pub fn enrol(request: &Request) -> Result<Enrolled, Failure> {
     let state = StateDir::create(&places.state_dir)?;
     let _lock = lock::single_instance(state.path())?;
     refuse_foreign_state(&state, &tpm)?;
+    let witness = if trusts_another_authority(&places, &ca_pem)? {
+        Witness::anew(&state)
+    } else {
+        Witness::open(&state)?
+    };
+    witness.demand_one_history()?;
     let (identity, vault) = Identity::create(&tpm, EkAlgorithm::default(), &places.seal_pcrs)
         .map_err(|error| tpm_failure(&error))?;
     let ca_name = request.authority_ca.display().to_string();
     let authority = Stranger::new(&request.authority, &ca_pem, &ca_name)?;
-    let stored = authority.enrol(&identity, &vault, &token, &ca)?;
+    let stored = authority.enrol(&identity, &vault, &token, &ca, &witness)?;
     stored.write(&state)?;
     files::write_public(&places.ca, &ca_pem)?;
     write_config(request, &places, &stored)?;
@@ -135,6 +143,11 @@ fn refuse_foreign_state(state: &StateDir, tpm: &Tpm) -> Result<(), Failure> {
         Err(error) if error.needs_new_keys() => Ok(()),
         Err(error) => Err(tpm_failure(&error)),
     }
+}
+
+/// Whether the operator gives this device another CA than it had: then the log begins anew too.
+fn trusts_another_authority(places: &Places, ca_pem: &[u8]) -> Result<bool, Failure> {
+    Ok(places.ca.exists() && files::read(&places.ca, CA_MAX)? != ca_pem)
 }
 
 /// Where things go: where they are already, or by default.

@@ -28,6 +28,8 @@ pub struct Facts {
     pub authority: Link,
     /// The aggregator.
     pub aggregator: Link,
+    /// What the last look at the authority's log found wrong, short of a fork.
+    pub log: Option<Failure>,
     /// Why this device is no member any more, if somebody said so.
     pub revoked: Option<Failure>,
 }
@@ -85,6 +87,12 @@ impl Health {
         let mut facts = self.lock();
         facts.aggregator.note(result);
         facts.note_revocation(result);
+    }
+
+    /// How a look at the authority's log went.
+    pub fn log<T>(&self, result: &Result<T, Failure>) {
+        let wrong = |failure: &&Failure| failure.code == codes::LOG_INVALID;
+        self.lock().log = result.as_ref().err().filter(wrong).cloned();
     }
 
     /// The authority's status list names this device.

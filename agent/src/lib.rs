@@ -8,6 +8,7 @@
 //! | [`socket`], [`access`], [`submission`], [`intake`], [`pending`], [`offers`] | local applications: who may, what comes in, where it waits |
 //! | [`participate`], [`play`], [`courier`], [`membership`] | rounds: which ones, step by step, over the wire, with whom |
 //! | [`rounds`], [`ledger`], [`tasks`] | what must be remembered: marks and history, privacy spent, signed tasks |
+//! | [`witness`], [`watch`] | the authority's log: what was seen of it, and whether it still agrees |
 //! | [`upstream`] | HTTPS with the TPM's key, time-outs, trying again |
 //! | [`commands`], [`status`], [`metrics`] | what people and scripts see |
 //!
@@ -45,3 +46,5 @@ pub mod submission;
 pub mod tasks;
 mod toml_edit;
 pub mod upstream;
+pub mod watch;
+pub mod witness;

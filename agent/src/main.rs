@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use sealsum_agent::commands::{
-    budget, doctor, explain, identity, leave, renew, rounds, status, submit,
+    self, budget, doctor, explain, identity, leave, renew, rounds, status, submit,
 };
 use sealsum_agent::{enrol, run};
 use sealsum_attest_tpm::connection::silence_library;
@@ -52,6 +52,9 @@ enum Command {
     Policy(Policy),
     /// Show which rounds this device joined or refused, and why
     Rounds,
+    /// The authority's log, as this device saw it
+    #[command(subcommand)]
+    Log(Log),
 }
 
 #[derive(clap::Args)]
@@ -103,6 +106,12 @@ enum Policy {
     },
 }
 
+#[derive(Subcommand)]
+enum Log {
+    /// Believe the log as the authority shows it now: a fork has been settled
+    Accept,
+}
+
 fn main() -> ExitCode {
     // Runs this program again with its library silent; on failure that stays noisy, no more.
     if let Err(error) = silence_library() {
@@ -152,6 +161,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Policy(Policy::Explain { task }) => {
             cli::finish(format, explain::explain(&config, &task))
         }
+        Command::Log(Log::Accept) => cli::finish(format, commands::log::accept(&config)),
         Command::Rounds => cli::finish(format, rounds::rounds(&config)),
     }
 }

@@ -1,6 +1,6 @@
-//! Who is a member, judged by the pinned CA and the authority's newest status list.
+//! Who is a member, judged by the pinned CA, the authority's log and its newest status list.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -87,18 +87,24 @@ impl StatusLists {
 /// The members of one round.
 pub struct Members {
     lists: StatusLists,
+    proven: HashSet<[u8; 32]>,
     list: Option<Arc<StatusList>>,
     verified: Mutex<HashMap<[u8; 32], Identity>>,
 }
 
 impl Members {
-    /// Before the roster, and so its status list, came.
-    pub fn new(lists: &StatusLists) -> Self {
-        Self { lists: lists.clone(), list: None, verified: Mutex::new(HashMap::new()) }
+    /// Those whose certificates (SHA-256) are proven to be in the log; the status list is yet to
+    /// come.
+    pub fn new(lists: &StatusLists, proven: HashSet<[u8; 32]>) -> Self {
+        Self { lists: lists.clone(), proven, list: None, verified: Mutex::new(HashMap::new()) }
     }
 
     fn identity(&self, certificate: &[u8], now: Timestamp) -> Result<Identity, MembershipError> {
         let hash: [u8; 32] = Sha256::digest(certificate).into();
+        if !self.proven.contains(&hash) {
+            let why = "not shown to be in the authority's log".to_owned();
+            return Err(MembershipError::Certificate(why));
+        }
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(identity) = verified.get(&hash)
             && now < identity.not_after

@@ -146,6 +146,7 @@ fn is_over(service: &Service, spec: &RoundSpec, id: &str) -> bool {
 
 /// What can be refused before there is an update.
 fn screen(service: &Service, spec: &RoundSpec) -> Result<(), Failure> {
+    service.witness.demand_one_history()?;
     let refused = |refusal| refusal::failure(&refusal);
     spec.verify().map_err(refused)?;
     let floors = service.config.policy.floors();

@@ -26,6 +26,7 @@ use crate::pending::Waiting;
 use crate::refusal;
 use crate::rounds::{Entering, InProgress};
 use crate::service::Service;
+use crate::witness::{self, Provers};
 
 /// How far a round got, for whoever records it.
 #[derive(Debug, Default)]
@@ -47,6 +48,7 @@ pub fn play(
     waiting: &Waiting,
     played: &mut Played,
 ) -> Result<(), Failure> {
+    service.witness.demand_one_history()?;
     let mut rng = seeded(service)?;
     let round = spec.round_id().to_string();
     let courier = Courier::new(service.device().aggregator(&service.config)?, &round);
@@ -127,11 +129,12 @@ fn share(
 ) -> Result<Masking, Failure> {
     let limits = *advertised.limits();
     let roster: Roster = courier.get("roster", limits.roster)?;
-    let mut members = Members::new(&service.status_lists);
+    let came = now();
+    let mut members = prove(service, &roster, courier, limits.inbound)?;
     let vault = Arc::clone(&service.device().vault);
     let identity = ExchangeKey::from_bytes(&Zeroizing::new(vault.x25519().to_bytes()));
     let (sharing, shares) = advertised
-        .share(&roster, &identity, &mut members, now(), rng)
+        .share(&roster, &identity, &mut members, came, rng)
         .map_err(|error| refusal::error(&error))?;
     drop((identity, roster));
     courier.post("shares", &shares, limits.inbound)?;
@@ -141,6 +144,23 @@ fn share(
     courier.post("acks", &ack, limits.sharers)?;
     let sharers: Sharers = courier.get("sharers", limits.sharers)?;
     acknowledged.sharers(&sharers, now()).map_err(|error| refusal::error(&error))
+}
+
+/// Whom the authority's log knows of those in the roster.
+fn prove(
+    service: &Service,
+    roster: &Roster,
+    courier: &Courier,
+    until_ms: u64,
+) -> Result<Members, Failure> {
+    let proof = courier.roster_proof(until_ms)?;
+    let authority = witness::public_authority(&service.config)?;
+    let certificates: Vec<&[u8]> =
+        roster.entries.iter().map(|signed| signed.certificate.as_slice()).collect();
+    let (relay, log) = (witness::ask(courier.aggregator()), witness::ask(&authority));
+    let provers = Provers { relay: Some(&relay), log: &log };
+    let proven = service.witness.prove(&proof, &certificates, provers)?;
+    Ok(Members::new(&service.status_lists, proven))
 }
 
 fn mask(

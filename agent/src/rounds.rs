@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::StateDir;
 
+/// Codes beside the guards' for a no of this device.
+const SAID_NO: [Code; 3] = [codes::REFUSED, codes::LOG_INVALID, codes::LOG_FORK];
 const FILE: &str = "rounds.json";
 /// Most rounds remembered for `rounds`; the marks are kept for ever.
 const HISTORY_MAX: usize = 1000;
@@ -233,7 +235,7 @@ impl Outcome {
         if AbortCode::ALL.iter().any(aborted) {
             Self::Aborted
         } else if failure.code != codes::DEADLINE
-            && (Guard::ALL.iter().any(refused) || failure.code == codes::REFUSED)
+            && (Guard::ALL.iter().any(refused) || SAID_NO.contains(&failure.code))
         {
             Self::Refused
         } else {

@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::Config;
 use crate::service::Service;
 use crate::state::StateDir;
-use crate::{metrics, monitor, participate, socket};
+use crate::{metrics, monitor, participate, socket, watch};
 
 /// Callers are judged by who they are, not by the mode of the socket's file.
 const SOCKET_MODE: u32 = 0o666;
@@ -71,6 +71,7 @@ async fn serve(
         tokio::spawn(health::serve(listener, readiness, registry, shutdown.clone()));
     }
     monitor::start(&service);
+    watch::start(&service);
     participate::start(&service);
     let ready = Ready::new(None, health_address, Some(socket.path().to_owned()));
     ready::announce(ready_file.as_deref(), &ready)?;

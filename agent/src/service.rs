@@ -25,6 +25,7 @@ use crate::status::{
     CertificateStatus, LastRound, PendingStatus, Problem, ServerStatus, State, Status, TpmStatus,
 };
 use crate::upstream::Upstream;
+use crate::witness::{self, Witness};
 
 /// Everything that lives as long as the process.
 pub struct Service {
@@ -46,6 +47,8 @@ pub struct Service {
     pub health: Health,
     /// The newest status list.
     pub status_lists: StatusLists,
+    /// The authority's log.
+    pub witness: Witness,
     /// The one fact "we are stopping".
     pub shutdown: Shutdown,
     device: RwLock<Device>,
@@ -71,6 +74,7 @@ impl Service {
         pending.drop_unreadable()?;
         let ledger = Ledger::open(&state, &config.policy)?;
         let status_lists = StatusLists::open(&state, &device.ca)?;
+        let witness = Witness::open(&state)?;
         let health = Health::default();
         health.tpm_answered(&tpm.properties());
         Ok(Self {
@@ -83,6 +87,7 @@ impl Service {
             playing: Playing::default(),
             health,
             status_lists,
+            witness,
             shutdown,
             device: RwLock::new(device),
             rounds: Mutex::new(rounds),
@@ -116,13 +121,22 @@ impl Service {
     /// # Errors
     /// As [`authority::renew`].
     pub fn renew(&self, authority: &Upstream) -> Result<Stored, Failure> {
-        let renewed = authority::renew(authority, &self.device());
+        let renewed = authority::renew(authority, &self.device(), &self.witness);
         self.health.authority(&renewed);
         let renewed = renewed?;
         let mut device = self.device.write().unwrap_or_else(PoisonError::into_inner);
         device.renewed(renewed.clone(), &self.state)?;
         tracing::info!(renew_at = %renewed.renew_at, "certificate renewed");
         Ok(renewed)
+    }
+
+    /// Believes the log as the authority shows it now, by order of the operator. Returns its size.
+    ///
+    /// # Errors
+    /// As [`Witness::accept`], `unreachable` and the like.
+    pub fn accept_log(&self) -> Result<u64, Failure> {
+        let authority = witness::public_authority(&self.config)?;
+        self.witness.accept(&witness::checkpoint(&authority)?)
     }
 
     /// Leaves the fleet: keys, certificate and waiting updates go; what was spent and which rounds
@@ -140,7 +154,7 @@ impl Service {
     pub fn status(&self, now: Timestamp) -> Status {
         let facts = self.health.facts();
         let device = self.device();
-        let (state, problems) = judge(&facts, &device, now);
+        let (state, problems) = judge(&facts, &device, self.witness.fork(), now);
         let rounds = self.rounds();
         let waiting = self.pending().list();
         Status {
@@ -193,10 +207,17 @@ impl Playing {
 }
 
 /// The state in one word, and what is wrong, worst first.
-fn judge(facts: &Facts, device: &Device, now: Timestamp) -> (State, Vec<Problem>) {
+fn judge(
+    facts: &Facts,
+    device: &Device,
+    fork: Option<Failure>,
+    now: Timestamp,
+) -> (State, Vec<Problem>) {
     let revoked = facts.revoked.as_ref();
     let expired = refuse_expired(device, now).err();
     let missing = [
+        fork,
+        facts.log.clone(),
         facts.tpm.failure(),
         facts.aggregator.failure().cloned(),
         facts.authority.failure().cloned(),

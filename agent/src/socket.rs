@@ -6,7 +6,7 @@
 //! | `GET /v1/updates/RECEIPT` | allowed for its task | the receipt |
 //! | `GET /v1/tasks/T/next?wait=S` | allowed for T | 200 model and `Sealsum-Round`, 204 none |
 //! | `GET /v1/status` | allowed at all | the status |
-//! | `POST /v1/renew`, `POST /v1/leave` | root, the agent's user | 200 |
+//! | `POST /v1/renew`, `POST /v1/leave`, `POST /v1/log/accept` | root, the agent's user | 200 |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/renew", post(renew))
         .route("/v1/leave", post(leave))
+        .route("/v1/log/accept", post(accept_log))
         .with_state(service)
 }
 
@@ -154,6 +155,15 @@ async fn leave(
     let device = service.device().stored.device;
     blocking(move || service.leave()).await?;
     Ok(Json(serde_json::json!({ "device": device })))
+}
+
+async fn accept_log(
+    State(service): App,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    owner_only(&service, caller)?;
+    let size = blocking(move || service.accept_log()).await?;
+    Ok(Json(serde_json::json!({ "size": size })))
 }
 
 fn owner_only(service: &Service, caller: Caller) -> Result<(), Failure> {

@@ -9,6 +9,8 @@
 //! | `pending/TASK`, `receipts.json` | updates that wait, encrypted ([`crate::pending`]) |
 //! | `tasks/NAME` | the signed task as last seen |
 //! | `status-list.json` | number of the newest status list |
+//! | `authority-log.json` | the log's key and its last checkpoint ([`crate::witness`]) |
+//! | `log-fork.json` | evidence that the log has two histories; `log-fork-TIME.json` when settled |
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -165,8 +165,8 @@ impl Status {
         }
     }
 
-    /// The error that goes with an unhealthy status: exit code 6 if the device is no member,
-    /// else 2. Nothing if it is healthy.
+    /// The error that goes with an unhealthy status: exit code 6 if the device is no member, 7 if
+    /// the authority's log is not to be believed, else 2. Nothing if it is healthy.
     pub fn failure(&self) -> Option<Failure> {
         let first = self.problems.first();
         let message = first.map_or("agent: not healthy".to_owned(), |p| p.message.clone());
@@ -178,7 +178,7 @@ impl Status {
             State::Revoked => codes::REVOKED,
             State::Degraded => first
                 .and_then(|problem| codes::find(&problem.code))
-                .filter(|code: &Code| code.exit() == Exit::Unreachable)
+                .filter(|code: &Code| matches!(code.exit(), Exit::Unreachable | Exit::Evidence))
                 .unwrap_or(codes::UNREACHABLE),
         };
         Some(Failure::new(code, message, hint))

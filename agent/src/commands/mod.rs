@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod explain;
 pub mod identity;
 pub mod leave;
+pub mod log;
 pub mod renew;
 pub mod rounds;
 pub mod status;

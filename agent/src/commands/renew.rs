@@ -14,6 +14,7 @@ use crate::authority;
 use crate::config::Config;
 use crate::device::{Device, tpm_failure};
 use crate::state::StateDir;
+use crate::witness::Witness;
 
 /// What the authority granted.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,7 +48,8 @@ fn renew_here(config: &Config) -> Result<Renewed, Failure> {
     let _lock = lock::single_instance(state.path())?;
     let tpm = Tpm::new(config.tpm.parse().map_err(|error| tpm_failure(&error))?);
     let device = Device::load(config, &state, &tpm)?;
-    let renewed = authority::renew(&device.authority(config)?, &device)?;
+    let witness = Witness::open(&state)?;
+    let renewed = authority::renew(&device.authority(config)?, &device, &witness)?;
     renewed.write(&state)?;
     Ok(Renewed { renew_at: renewed.renew_at, log_index: renewed.log_index })
 }

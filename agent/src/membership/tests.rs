@@ -84,12 +84,16 @@ impl World {
         StatusLists::open(&self.state, &self.ca).unwrap()
     }
 
-    /// Members after a list that revokes these.
-    fn members(&self, revoked: &[[u8; 32]]) -> Members {
-        let mut members = Members::new(&self.lists());
+    /// Members after a list that revokes these; the log knows these certificates.
+    fn members(&self, revoked: &[[u8; 32]], logged: &[&Leaf]) -> Members {
+        let mut members = Members::new(&self.lists(), hashes(logged));
         members.admit_status_list(&self.list(5, Timestamp::now(), revoked), now()).unwrap();
         members
     }
+}
+
+fn hashes(leaves: &[&Leaf]) -> HashSet<[u8; 32]> {
+    leaves.iter().map(|leaf| Sha256::digest(&leaf.der).into()).collect()
 }
 
 /// Seconds from now to the end of a good certificate, and of one that is over.
@@ -136,7 +140,7 @@ fn voucher<'a>(device: [u8; 32], leaf: &'a Leaf, signature: &'a [u8]) -> Voucher
 fn a_member_is_who_its_certificate_says_and_signed_the_statement() {
     let world = World::new();
     let device = world.device();
-    let members = world.members(&[OTHER]);
+    let members = world.members(&[OTHER], &[&device]);
     let signature = device.sign(STATEMENT);
     let member = members.verify(&voucher(DEVICE, &device, &signature), now()).unwrap();
     assert_eq!(member.static_key, CHANNEL_KEY);
@@ -154,7 +158,6 @@ fn a_member_is_who_its_certificate_says_and_signed_the_statement() {
 #[test]
 fn no_other_role_fleet_or_authority_makes_a_member() {
     let world = World::new();
-    let members = world.members(&[]);
     let aggregator = Role::Aggregator("main".parse().unwrap());
     let stranger = World::new();
     let other_fleet: Fleet = "other".parse().unwrap();
@@ -167,6 +170,7 @@ fn no_other_role_fleet_or_authority_makes_a_member() {
         ("no certificate", Leaf { der: b"junk".to_vec(), key: KeyPair::generate().unwrap() }),
     ] {
         let signature = leaf.sign(STATEMENT);
+        let members = world.members(&[], &[&leaf]);
         let refused = members.verify(&voucher(DEVICE, &leaf, &signature), now());
         assert!(matches!(refused, Err(MembershipError::Certificate(_))), "{what}: {refused:?}");
     }
@@ -178,9 +182,10 @@ fn the_revoked_are_out_and_without_a_list_nobody_is_in() {
     let device = world.device();
     let signature = device.sign(STATEMENT);
     let voucher = voucher(DEVICE, &device, &signature);
-    let revoked = world.members(&[DEVICE]).verify(&voucher, now());
+    let revoked = world.members(&[DEVICE], &[&device]).verify(&voucher, now());
     assert_eq!(revoked, Err(MembershipError::Revoked));
-    let before_the_list = Members::new(&world.lists()).verify(&voucher, now());
+    let logged = hashes(&[&device]);
+    let before_the_list = Members::new(&world.lists(), logged).verify(&voucher, now());
     assert!(matches!(before_the_list, Err(MembershipError::StatusList(_))));
 }
 
@@ -215,7 +220,7 @@ fn an_older_list_in_a_roster_hides_no_revocation_that_this_device_knows() {
     let lists = world.lists();
     let present = Timestamp::now();
     lists.admit(&world.list(6, present, &[DEVICE]), present).unwrap();
-    let mut members = Members::new(&lists);
+    let mut members = Members::new(&lists, hashes(&[&device]));
     members.admit_status_list(&world.list(5, present, &[]), now()).unwrap();
     assert_eq!(members.verify(&voucher, now()), Err(MembershipError::Revoked));
 
@@ -224,4 +229,17 @@ fn an_older_list_in_a_roster_hides_no_revocation_that_this_device_knows() {
     assert!(stale.is_err(), "its own list is too old to judge by, and the other went back");
     let forged = World::new().list(5, present, &[]);
     assert!(lists.judge_by(&forged, present).is_err(), "signed by another authority");
+}
+
+#[test]
+fn whose_certificate_is_not_shown_to_be_in_the_log_is_no_member() {
+    let world = World::new();
+    let (device, other) = (world.device(), world.device());
+    let signature = device.sign(STATEMENT);
+    let voucher = voucher(DEVICE, &device, &signature);
+    for logged in [&[][..], &[&other]] {
+        let refused = world.members(&[], logged).verify(&voucher, now()).unwrap_err();
+        assert!(refused.to_string().contains("authority's log"), "{refused}");
+    }
+    world.members(&[], &[&other, &device]).verify(&voucher, now()).unwrap();
 }

@@ -5,6 +5,7 @@
 mod bad_input;
 mod enrolment;
 mod local_socket;
+mod log;
 mod policy;
 mod rounds;
 mod tpm_trouble;

@@ -85,14 +85,7 @@ impl World {
             .output()
             .unwrap();
         assert!(initialised.status.success(), "{initialised:?}");
-        let ready_file = dir.path().join("authority.ready");
-        let mut command = Command::new(authority_program());
-        command.args(["run", "--dir"]).arg(&authority_dir).arg("--ready-file").arg(&ready_file);
-        command.env("SEALSUM_AUTHORITY_LISTEN", "127.0.0.1:0");
-        command.env("SEALSUM_AUTHORITY_HEALTH__LISTEN", "127.0.0.1:0");
-        let mut authority = Process::start(command, dir.path().join("authority.log"));
-        let ready = authority.wait_ready(&ready_file, START_LIMIT);
-        let url = format!("https://{}", ready["listen"].as_str().unwrap());
+        let (authority, url) = start_authority(dir.path(), "127.0.0.1:0");
         Self { url, aggregator: None, authority, factory, dir }
     }
 
@@ -197,6 +190,26 @@ impl World {
         assert!(revoked.status.success(), "{revoked:?}");
     }
 
+    /// The authority's state as it is now: stopped, copied, started again.
+    pub(crate) fn back_up_authority(&mut self) {
+        self.authority.terminate(STOP_LIMIT);
+        copy_dir(&self.dir.path().join("authority"), &self.dir.path().join("backup"));
+        self.restart_authority();
+    }
+
+    /// The authority goes on from its backup.
+    pub(crate) fn restore_authority(&mut self) {
+        self.authority.terminate(STOP_LIMIT);
+        fs::remove_dir_all(self.dir.path().join("authority")).unwrap();
+        copy_dir(&self.dir.path().join("backup"), &self.dir.path().join("authority"));
+        self.restart_authority();
+    }
+
+    fn restart_authority(&mut self) {
+        let address = self.url.strip_prefix("https://").unwrap();
+        self.authority = start_authority(self.dir.path(), address).0;
+    }
+
     /// The authority is gone.
     pub(crate) fn stop_authority(&mut self) {
         self.authority.kill();
@@ -288,6 +301,35 @@ pub(crate) fn answer(mut command: Command) -> Answer {
     let json = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("no envelope ({error}): {output:?}"));
     Answer { exit: output.status.code().unwrap_or(-1), json }
+}
+
+/// Runs the authority in `dir/authority`; its address comes beside it.
+fn start_authority(dir: &Path, listen: &str) -> (Process, String) {
+    let ready_file = dir.join("authority.ready");
+    let mut command = Command::new(authority_program());
+    command.args(["run", "--dir"]).arg(dir.join("authority"));
+    command.arg("--ready-file").arg(&ready_file);
+    command.env("SEALSUM_AUTHORITY_LISTEN", listen);
+    command.env("SEALSUM_AUTHORITY_HEALTH__LISTEN", "127.0.0.1:0");
+    let mut authority = Process::start(command, dir.join("authority.log"));
+    let ready = authority.wait_ready(&ready_file, START_LIMIT);
+    (authority, format!("https://{}", ready["listen"].as_str().unwrap()))
+}
+
+/// Copies the files below a directory, with their permissions; sockets are left out.
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 fn authority_program() -> &'static Path {
