@@ -31,6 +31,14 @@ pub enum TpmError {
         /// The deadline that passed.
         limit: Duration,
     },
+    /// The TPM asked to be asked again (retry, yielded, testing, NV rate), also after waiting.
+    #[error("the TPM is busy while {doing}: {reason}")]
+    Busy {
+        /// The operation.
+        doing: &'static str,
+        /// What the TPM library says.
+        reason: String,
+    },
     /// All slots for objects or sessions are in use, also after waiting.
     #[error(
         "the TPM has no free slot while {doing}: another program holds its objects or sessions"
@@ -115,7 +123,12 @@ pub enum TpmError {
 impl TpmError {
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Full { .. })
+        matches!(self, Self::Unreachable { .. } | Self::NoAnswer { .. }) || self.passes()
+    }
+
+    /// Whether the TPM itself says that the same command will work in a moment.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Busy { .. })
     }
 
     /// Whether the keys are lost for good, so that the device has to make new ones and enrol
@@ -129,7 +142,7 @@ impl TpmError {
         match self {
             Self::Connection { .. } => "config_invalid",
             Self::OtherTpm => "evidence_refused",
-            Self::Cleared | Self::PcrChanged { .. } | Self::Damaged { .. } => "not_enrolled",
+            Self::Cleared | Self::PcrChanged { .. } | Self::Damaged { .. } => "keys_lost",
             _ => "tpm_unreachable",
         }
     }
@@ -147,6 +160,9 @@ pub(crate) fn during(doing: &'static str) -> impl Fn(tss_esapi::Error) -> TpmErr
         ) => TpmError::Full { doing },
         Some(Kind::AuthFail | Kind::BadAuth) => TpmError::Password { doing },
         Some(Kind::Lockout) => TpmError::Lockout { doing },
+        Some(Kind::Retry | Kind::Yielded | Kind::Testing | Kind::NvRate | Kind::Canceled) => {
+            TpmError::Busy { doing, reason: error.to_string() }
+        }
         _ => TpmError::Failed { doing, reason: error.to_string() },
     }
 }

@@ -131,6 +131,34 @@ impl Identity {
         Ok((Self::new(tpm, state)?, vault))
     }
 
+    /// Makes a new device key, sealed key and X25519 identity beside the same attestation key,
+    /// which can vouch for them.
+    ///
+    /// # Errors
+    /// [`TpmError::Cleared`], otherwise as [`Self::create`].
+    pub fn rotate(&self, seal_pcrs: &[u8]) -> Result<(Self, Vault), TpmError> {
+        let srk_name = self.state.srk_name.0.clone();
+        let device_key = self.tpm.run(in_srk(&srk_name, make_device_key))?;
+        let sealing_key = random::seed(&self.tpm)?;
+        let sealed_key = self.tpm.run({
+            let (pcrs, key) = (seal_pcrs.to_vec(), sealing_key.clone());
+            move |context| seal::seal(context, &srk_name, &pcrs, &key)
+        })?;
+        let seed = random::seed(&self.tpm)?;
+        let (vault, x25519_encrypted) = Vault::create(sealing_key, self.device(), &seed)?;
+        let state = IdentityState {
+            dk_public: device_key.public.into(),
+            dk_private: device_key.private.into(),
+            seal_pcrs: seal_pcrs.into(),
+            sealed_public: sealed_key.public.into(),
+            sealed_private: sealed_key.private.into(),
+            x25519_public: Fixed(vault.x25519_public()),
+            x25519_encrypted: x25519_encrypted.into(),
+            ..self.state.as_ref().clone()
+        };
+        Ok((Self::new(&self.tpm, state)?, vault))
+    }
+
     /// Brings stored keys back and shows that they are this TPM's.
     ///
     /// # Errors
@@ -164,6 +192,14 @@ impl Identity {
             return Err(TpmError::Damaged { what: "the X25519 identity" });
         }
         Ok(vault)
+    }
+
+    /// Shows that the TPM still holds the keys and opens what is sealed in it.
+    ///
+    /// # Errors
+    /// As [`Self::load`] and [`Self::open_vault`].
+    pub fn check(&self) -> Result<(), TpmError> {
+        Self::load(&self.tpm, self.state.as_ref().clone())?.open_vault().map(drop)
     }
 
     /// What to store.

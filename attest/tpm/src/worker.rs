@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(8);
 const SLOW_DEADLINE: Duration = Duration::from_secs(60);
 /// Operations that may wait for the thread; more are refused at once.
 const QUEUE: usize = 64;
-/// Pauses before another attempt when all slots of the TPM are taken.
+/// Pauses before another attempt when all slots of the TPM are taken, or it asks for patience.
 const BACK_OFF: [Duration; 4] = [
     Duration::from_millis(20),
     Duration::from_millis(80),
@@ -146,7 +146,7 @@ struct Link {
 }
 
 impl Link {
-    /// Runs the job, again while the TPM is full and time remains. After an error nothing of
+    /// Runs the job, again while the TPM is full or busy and time remains. After an error nothing of
     /// the connection is trusted: the next job gets a new one.
     fn attempt<T>(
         &mut self,
@@ -155,8 +155,8 @@ impl Link {
     ) -> Result<T, TpmError> {
         for pause in BACK_OFF {
             let result = self.attempt_once(job);
-            let full = matches!(result, Err(TpmError::Full { .. }));
-            if !full || Instant::now() + pause > expires {
+            let passes = result.as_ref().is_err_and(TpmError::passes);
+            if !passes || Instant::now() + pause > expires {
                 return result;
             }
             thread::sleep(pause);

@@ -6,6 +6,7 @@
 //! | [`manufacturer`] | a maker of TPMs: a certificate authority and distinct chips with EK certificates |
 //! | [`swtpm`] | one running software TPM: reboot, power cut, hang, clone |
 //! | [`wire`] | the few raw TPM commands a test sends behind the product's back |
+//! | [`proxy`] | a bad bus in front of a software TPM |
 //! | [`process`] | a child process with a log file and a ready file |
 //!
 //! Everything here panics with a sentence when it cannot do its duty: a test without its TPM is
@@ -14,9 +15,11 @@
 mod child;
 pub mod manufacturer;
 pub mod process;
+pub mod proxy;
 pub mod swtpm;
 pub mod wire;
 
 pub use manufacturer::{Manufacturer, TpmFactory};
 pub use process::Process;
+pub use proxy::{Fault, FaultProxy};
 pub use swtpm::SoftwareTpm;

@@ -113,6 +113,13 @@ impl SoftwareTpm {
         }
     }
 
+    /// Puts the chip of `other` in this one's place, on the same ports, as an exchanged board.
+    pub fn exchange(&mut self, other: &Self) {
+        self.stop();
+        copy_state(&other.state, &self.state);
+        self.restart();
+    }
+
     /// Makes the TPM hang: it accepts connections and never answers.
     pub fn pause(&mut self) {
         self.running().pause();
@@ -166,7 +173,7 @@ fn measure_boot(port: u16) {
 
 /// Two neighbouring ports that nobody listens on just now, below the range that the kernel hands
 /// to others. Whoever loses a race for them notices at start and tries again.
-fn free_pair() -> Option<u16> {
+pub(crate) fn free_pair() -> Option<u16> {
     let random = RandomState::new().hash_one(std::process::id());
     let port = 20_000 + u16::try_from(random % 5_000).expect("below 5000") * 2;
     let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();

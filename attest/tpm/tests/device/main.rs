@@ -9,6 +9,7 @@ mod bus;
 mod counter;
 mod enrolment;
 mod evidence;
+mod faults;
 mod hang;
 mod lifecycle;
 mod slots;
