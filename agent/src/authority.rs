@@ -8,7 +8,7 @@ use sealsum_attest::certificate::{self, FleetCa, Role};
 use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{
     EnrolAnswer, EnrolChallenge, EnrolGrant, EnrolRequest, Fixed, PROTOCOL_VERSION, RenewAnswer,
-    RenewChallenge, RenewRequest,
+    RenewChallenge, RenewRequest, RotateAnswer, RotateChallenge,
 };
 use sealsum_attest::tpm;
 use sealsum_attest_tpm::{Identity, Vault};
@@ -43,7 +43,8 @@ impl Stranger {
     }
 
     /// The whole enrolment of `identity` with `token`. The certificate must be in the log that
-    /// `witness` knows; of a first one it pins the key.
+    /// `witness` knows; of a first one it pins the key. Without a token if the authority knows the
+    /// endorsement key.
     ///
     /// # Errors
     /// `token_invalid`, `evidence_refused` with its check, `revoked`, `unreachable`, `wrong_ca`,
@@ -52,7 +53,7 @@ impl Stranger {
         &self,
         identity: &Identity,
         vault: &Vault,
-        token: &str,
+        token: Option<&str>,
         ca: &FleetCa,
         witness: &Witness,
     ) -> Result<Stored, Failure> {
@@ -86,13 +87,13 @@ fn remember(seen: Arc<Mutex<Option<certificate::Identity>>>) -> RoleCheck {
     })
 }
 
-fn first_message(identity: &Identity, token: &str) -> Result<EnrolRequest, Failure> {
+fn first_message(identity: &Identity, token: Option<&str>) -> Result<EnrolRequest, Failure> {
     let keys = identity.state();
     let mut client_random = [0; 32];
     crate::random::fill(&mut client_random)?;
     Ok(EnrolRequest {
         protocol: PROTOCOL_VERSION,
-        token: Some(token.to_owned()),
+        token: token.map(str::to_owned),
         ek_certificate: keys.ek_certificate.clone().ok_or_else(no_ek_certificate)?,
         ek_chain: Vec::new(),
         ek_public: keys.ek_public.clone(),
@@ -198,7 +199,66 @@ pub fn renew(authority: &Upstream, device: &Device, witness: &Witness) -> Result
     let shown = grant.log.clone();
     let renewed = Stored::from_grant(keys.clone(), grant, &device.ca, clock::now())?;
     demand_logged(authority, &renewed, &shown, witness)?;
-    Ok(Stored { enrolled_at: device.stored.enrolled_at, ..renewed })
+    let before = &device.stored;
+    Ok(Stored { enrolled_at: before.enrolled_at, rotated_at: before.rotated_at, ..renewed })
+}
+
+/// Renews with new keys, for which the attestation key and a fresh quote vouch.
+///
+/// # Errors
+/// As [`renew`].
+pub fn rotate(
+    authority: &Upstream,
+    device: &Device,
+    identity: &Identity,
+    vault: &Vault,
+    witness: &Witness,
+) -> Result<Stored, Failure> {
+    let keys = identity.state();
+    let ask_nonce = RenewRequest::Rotate {
+        protocol: PROTOCOL_VERSION,
+        dk_public: keys.dk_public.clone(),
+        x25519_public: keys.x25519_public,
+    };
+    let challenge: RotateChallenge = ask(authority, "/v1/renew", &ask_nonce)?;
+    let csr = identity.device_key().certificate_request().map_err(|e| tpm_failure(&e))?;
+    let dk_name = tpm::name_of(&keys.dk_public.0)
+        .map_err(|error| Failure::bug(format!("renewal: the device key: {error}")))?;
+    let transcript = Renewal {
+        nonce: &challenge.renewal.nonce.0,
+        device: &device.stored.device,
+        dk_name: &dk_name,
+        x25519_public: &keys.x25519_public.0,
+        old_serial: &device.certificate.serial,
+        csr: &csr,
+    }
+    .rotation(&challenge.x25519_challenge.0);
+    let quote = identity
+        .quote(&transcript.quote_data(), &challenge.renewal.pcr_selection)
+        .map_err(|error| tpm_failure(&error))?;
+    let certified =
+        identity.certify(&transcript.certify_data()).map_err(|error| tpm_failure(&error))?;
+    let (nonce, ephemeral) = (&challenge.renewal.nonce.0, &challenge.x25519_challenge.0);
+    let x25519_proof = binding::prove_possession(vault.x25519(), ephemeral, nonce, &transcript)
+        .map_err(|error| contradiction(&error.to_string()))?;
+    let answer = RenewRequest::RotateAnswer(Box::new(RotateAnswer {
+        renewal: RenewAnswer {
+            session: challenge.renewal.session,
+            quote_attest: quote.statement.attest.into(),
+            quote_signature: quote.statement.signature.into(),
+            pcrs: quote.pcrs,
+            csr: csr.into(),
+        },
+        certify_attest: certified.attest.into(),
+        certify_signature: certified.signature.into(),
+        x25519_proof: Fixed(x25519_proof),
+    }));
+    let grant: EnrolGrant = ask(authority, "/v1/renew", &answer)?;
+    let now = clock::now();
+    let shown = grant.log.clone();
+    let rotated = Stored::from_grant(keys.clone(), grant, &device.ca, now)?;
+    demand_logged(authority, &rotated, &shown, witness)?;
+    Ok(Stored { enrolled_at: device.stored.enrolled_at, rotated_at: Some(now), ..rotated })
 }
 
 fn ask<A: DeserializeOwned>(

@@ -41,6 +41,9 @@ pub struct Config {
     /// What this device refuses.
     #[serde(default)]
     pub policy: Policy,
+    /// How long keys live, and how often they are looked after.
+    #[serde(default)]
+    pub keys: Keys,
     /// Which local users may submit.
     #[serde(default)]
     pub local: Local,
@@ -96,6 +99,22 @@ pub struct Policy {
     /// Most rounds that may charge the budget in 24 hours: a server that lets rounds fail burns no
     /// more than that.
     pub max_charges_per_day: u32,
+}
+
+/// `[keys]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// Seconds until a renewal replaces the device key and the X25519 identity; at least 1.
+    pub rotate_s: u64,
+    /// Seconds between two looks whether the TPM still holds the keys; 1 to a day.
+    pub check_s: u64,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { rotate_s: 30 * 86_400, check_s: 60 }
+    }
 }
 
 /// `[local]`
@@ -175,6 +194,18 @@ fn default_seal_pcrs() -> Vec<u8> {
     vec![7]
 }
 
+impl Keys {
+    fn check(&self) -> Result<(), String> {
+        if !(1..=86_400).contains(&self.check_s) {
+            return Err(format!("keys.check_s is {}, not 1 to 86400", self.check_s));
+        }
+        if self.rotate_s == 0 {
+            return Err("keys.rotate_s is 0, not 1 or more".into());
+        }
+        Ok(())
+    }
+}
+
 impl Config {
     /// Reads and checks the file at `path`.
     ///
@@ -210,6 +241,7 @@ impl Config {
         self.tpm.parse::<Connection>().map_err(|error| format!("tpm: {error}"))?;
         check_pcrs(&self.seal_pcrs)?;
         self.policy.check()?;
+        self.keys.check()?;
         self.local.allow.iter().try_for_each(Rule::check)
     }
 }

@@ -47,6 +47,9 @@ pub struct Stored {
     pub renew_at: Timestamp,
     /// When the device enrolled, as opposed to renewed.
     pub enrolled_at: Timestamp,
+    /// When a renewal last replaced its keys; null if none did since.
+    #[serde(default)]
+    pub rotated_at: Option<Timestamp>,
 }
 
 impl Stored {
@@ -56,6 +59,11 @@ impl Stored {
     /// As [`StateDir::read`].
     pub fn read(state: &StateDir) -> Result<Option<Self>, Failure> {
         state.read(FILE)
+    }
+
+    /// Since when the keys are in use.
+    pub fn keys_since(&self) -> Timestamp {
+        self.rotated_at.unwrap_or(self.enrolled_at)
     }
 
     /// Writes the file; it is on disk when this returns.
@@ -111,6 +119,7 @@ impl Stored {
             log_index: grant.log_index,
             renew_at: grant.renew_at,
             enrolled_at: now,
+            rotated_at: None,
         })
     }
 }
@@ -161,6 +170,22 @@ impl Device {
         stored.write(state)?;
         self.certificate = present(&self.tls, &self.identity, &stored)?;
         self.stored = stored;
+        Ok(())
+    }
+
+    /// Takes new keys and their certificate into use; they are on disk already. Connections from
+    /// now on use them.
+    ///
+    /// # Errors
+    /// `not_enrolled` if the certificate does not belong to the device key.
+    pub fn replace(
+        &mut self,
+        identity: Identity,
+        vault: Arc<Vault>,
+        stored: Stored,
+    ) -> Result<(), Failure> {
+        self.certificate = present(&self.tls, &identity, &stored)?;
+        (self.identity, self.vault, self.stored) = (identity, vault, stored);
         Ok(())
     }
 
@@ -261,7 +286,7 @@ pub fn expired(when: Timestamp) -> Failure {
     Failure::new(
         codes::CERTIFICATE_EXPIRED,
         format!("certificate of this device: it ended {when}"),
-        "sealsum-agent enroll with a new token",
+        "nothing while the agent runs: it enrols again by itself; else sealsum-agent renew",
     )
 }
 
@@ -270,7 +295,7 @@ pub fn tpm_failure(error: &TpmError) -> Failure {
     let hint = match error {
         TpmError::OtherTpm => "move the directory back, or enrol in a fresh one with a new token",
         TpmError::Cleared | TpmError::PcrChanged { .. } | TpmError::Damaged { .. } => {
-            "sealsum-agent enroll with a new token: new keys, same device"
+            "nothing while the agent runs: it makes new keys and enrols again; else sealsum-agent renew"
         }
         TpmError::Connection { .. } => "device:/dev/tpmrm0 or swtpm:host=127.0.0.1,port=2321",
         TpmError::Lockout { .. } | TpmError::Password { .. } => "ask who administers this TPM",

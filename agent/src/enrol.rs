@@ -94,7 +94,7 @@ pub fn enrol(request: &Request) -> Result<Enrolled, Failure> {
         .map_err(|error| tpm_failure(&error))?;
     let ca_name = request.authority_ca.display().to_string();
     let authority = Stranger::new(&request.authority, &ca_pem, &ca_name)?;
-    let stored = authority.enrol(&identity, &vault, &token, &ca, &witness)?;
+    let stored = authority.enrol(&identity, &vault, Some(&token), &ca, &witness)?;
     stored.write(&state)?;
     files::write_public(&places.ca, &ca_pem)?;
     write_config(request, &places, &stored)?;
@@ -201,7 +201,7 @@ fleet = ""
 state_dir = "STATE_DIR"
 socket = "SOCKET"
 tpm = ""
-# PCRs of the SHA-256 bank: when one changes, the device makes new keys and must enrol again.
+# PCRs of the SHA-256 bank: when one changes, the device makes new keys and enrols again.
 seal_pcrs = [7]
 
 [authority]
@@ -234,6 +234,12 @@ max_coordinates = 67108864
 max_round_s = 86400
 # Fewest honest devices that a device must be hidden among.
 min_honest = 2
+
+[keys]
+# Seconds until a renewal replaces the keys: 30 days.
+rotate_s = 2592000
+# Seconds between two looks whether the TPM still holds the keys.
+check_s = 60
 
 # Who may submit beside root and the agent's own user, for example
 # allow = [{ user = "trainer", tasks = ["penguins"] }]

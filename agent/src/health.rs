@@ -32,6 +32,14 @@ pub struct Facts {
     pub log: Option<Failure>,
     /// Why this device is no member any more, if somebody said so.
     pub revoked: Option<Failure>,
+    /// Why its keys or its certificate are of no use any more, until it has enrolled again.
+    pub lost: Option<Failure>,
+    /// Why the last attempt to enrol again did not work.
+    pub not_recovered: Option<Failure>,
+    /// What the authority found wrong with the evidence of the last renewal.
+    pub not_renewed: Option<Failure>,
+    /// The TPM is another one: nothing to do but to ask the operator.
+    pub identity_lost: Option<Failure>,
 }
 
 /// What is known of the TPM.
@@ -98,6 +106,52 @@ impl Health {
     /// The authority's status list names this device.
     pub fn revoked(&self, why: Failure) {
         self.lock().revoked = Some(why);
+    }
+
+    /// How a renewal went. Refused evidence is worth an operator's look; an authority that is away
+    /// shows elsewhere.
+    pub fn renewal<T>(&self, result: &Result<T, Failure>) {
+        let mut facts = self.lock();
+        match result {
+            Ok(_) => facts.not_renewed = None,
+            Err(failure) if failure.code == codes::EVIDENCE_REFUSED => {
+                facts.not_renewed = Some(failure.clone());
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The authority's status list does not name this device.
+    pub fn not_revoked(&self) {
+        self.lock().revoked = None;
+    }
+
+    /// Keys or certificate are of no use any more.
+    pub fn lost(&self, why: Failure) {
+        self.lock().lost.get_or_insert(why);
+    }
+
+    /// How an attempt to enrol again went.
+    pub fn recovered<T>(&self, result: &Result<T, Failure>) {
+        let mut facts = self.lock();
+        match result {
+            Ok(_) => {
+                (facts.lost, facts.not_recovered, facts.revoked) = (None, None, None);
+                facts.not_renewed = None;
+            }
+            Err(failure) if failure.code == codes::IDENTITY_LOST => {
+                facts.identity_lost = Some(failure.clone());
+            }
+            Err(failure) => {
+                facts.not_recovered = Some(failure.clone());
+                facts.note_revocation(result);
+            }
+        }
+    }
+
+    /// Which TPM answers: the one enrolled with, or why not.
+    pub fn identity(&self, lost: Option<Failure>) {
+        self.lock().identity_lost = lost;
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {

@@ -9,6 +9,7 @@
 //! | [`participate`], [`play`], [`courier`], [`membership`] | rounds: which ones, step by step, over the wire, with whom |
 //! | [`rounds`], [`ledger`], [`tasks`] | what must be remembered: marks and history, privacy spent, signed tasks |
 //! | [`witness`], [`watch`] | the authority's log: what was seen of it, and whether it still agrees |
+//! | [`recovery`], [`waiting`] | lost keys: new ones, and the same device enrols again by itself |
 //! | [`upstream`] | HTTPS with the TPM's key, time-outs, trying again |
 //! | [`commands`], [`status`], [`metrics`] | what people and scripts see |
 //!
@@ -35,6 +36,7 @@ pub mod participate;
 pub mod pending;
 pub mod play;
 mod random;
+pub mod recovery;
 mod refusal;
 pub mod rounds;
 pub mod run;
@@ -46,5 +48,6 @@ pub mod submission;
 pub mod tasks;
 mod toml_edit;
 pub mod upstream;
+pub mod waiting;
 pub mod watch;
 pub mod witness;

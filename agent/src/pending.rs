@@ -205,6 +205,22 @@ impl Pending {
         tasks.iter().filter_map(|task| self.waiting(task).ok().flatten()).collect()
     }
 
+    /// Goes on with another sealer: what waits is sealed anew. What does not open is left for
+    /// [`Pending::drop_unreadable`].
+    ///
+    /// # Errors
+    /// `file_write`; then some updates may be lost, which their receipts will say.
+    pub fn reseal(&mut self, sealer: Arc<dyn Sealer>) -> Result<(), Failure> {
+        let tasks = tasks_in(&self.directory);
+        let open: Vec<(Waiting, Vector)> =
+            tasks.iter().filter_map(|task| self.load(task).ok().flatten()).collect();
+        self.sealer = sealer;
+        for (waiting, vector) in open {
+            files::write_private(&self.path(&waiting.task), &self.seal(&waiting, &vector)?)?;
+        }
+        Ok(())
+    }
+
     /// Drops what cannot be read: sealed under keys that a new enrolment replaced, or damaged.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sealsum_attest::certificate::chain_from_pem;
+use sealsum_attest_tpm::Vault;
 use sealsum_daemon::Failure;
 use sealsum_protocol::client::{
     self, Advertised, Answers, Checking, Identity, Masking, Once, OnceCounter, Quantized,
@@ -53,8 +54,8 @@ pub fn play(
     let round = spec.round_id().to_string();
     let courier = Courier::new(service.device().aggregator(&service.config)?, &round);
     // Checks that fail early cost neither the round nor the update.
-    let advertised = enter(service, spec, waiting, &courier, &mut rng)?;
-    let masking = share(service, advertised, &courier, &mut rng)?;
+    let (advertised, vault) = enter(service, spec, waiting, &courier, &mut rng)?;
+    let masking = share(service, &vault, advertised, &courier, &mut rng)?;
     let mut once = Once::new(InMemory(0), 0);
     let checking = mask(service, masking, spec, &courier, &mut once, &mut rng, played)?;
     agree_and_reveal(checking, &courier, &mut once)
@@ -89,13 +90,15 @@ fn enter(
     waiting: &Waiting,
     courier: &Courier,
     rng: &mut ChaCha20Rng,
-) -> Result<Advertised, Failure> {
+) -> Result<(Advertised, Arc<Vault>), Failure> {
     let device = service.device();
+    // The keys that the round is entered with, whatever replaces them meanwhile.
+    let vault = Arc::clone(&device.vault);
     let certificate = leaf(&device.stored.certificate)?;
     let identity = Identity {
         device: DeviceId(*device.stored.device.as_bytes()),
         certificate: &certificate,
-        static_key: device.vault.x25519_public(),
+        static_key: vault.x25519_public(),
     };
     let task = &spec.signed_task.task;
     let in_progress = InProgress {
@@ -118,11 +121,12 @@ fn enter(
     drop(device);
     let (advertised, message) = advertising.sign(signature.to_vec());
     courier.post("advertise", &message, advertised.limits().roster)?;
-    Ok(advertised)
+    Ok((advertised, vault))
 }
 
 fn share(
     service: &Service,
+    vault: &Vault,
     advertised: Advertised,
     courier: &Courier,
     rng: &mut ChaCha20Rng,
@@ -131,7 +135,6 @@ fn share(
     let roster: Roster = courier.get("roster", limits.roster)?;
     let came = now();
     let mut members = prove(service, &roster, courier, limits.inbound)?;
-    let vault = Arc::clone(&service.device().vault);
     let identity = ExchangeKey::from_bytes(&Zeroizing::new(vault.x25519().to_bytes()));
     let (sharing, shares) = advertised
         .share(&roster, &identity, &mut members, came, rng)

@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::Config;
 use crate::service::Service;
 use crate::state::StateDir;
-use crate::{metrics, monitor, participate, socket, watch};
+use crate::{metrics, monitor, participate, recovery, socket, waiting, watch};
 
 /// Callers are judged by who they are, not by the mode of the socket's file.
 const SOCKET_MODE: u32 = 0o666;
@@ -63,7 +63,7 @@ async fn serve(
         Some(health) => Some(http::listen(health.listen).await?),
         None => None,
     };
-    let Some(service) = open(config, state, &shutdown).await? else { return Ok(()) };
+    let Some(service) = open_or_recover(&config, &state, &shutdown).await? else { return Ok(()) };
     let socket = UnixSocket::bind(&service.config.socket, SOCKET_MODE)?;
     let health_address = health_listener.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = health_listener {
@@ -79,6 +79,24 @@ async fn serve(
     tracing::info!(program = Program::Agent.binary(), %device, "ready");
     http::serve_unix(socket, socket::router(service), Limits::default(), shutdown).await;
     Ok(())
+}
+
+/// Opens the service; with lost keys, once the device has enrolled again.
+async fn open_or_recover(
+    config: &Config,
+    state: &StateDir,
+    shutdown: &Shutdown,
+) -> Result<Option<Arc<Service>>, Failure> {
+    match open(config.clone(), state.clone(), shutdown).await {
+        Err(lost) if recovery::cures(&lost) => {
+            waiting::until_enrolled(config, state, lost, SOCKET_MODE, shutdown).await?;
+            if shutdown.is_triggered() {
+                return Ok(None);
+            }
+            open(config.clone(), state.clone(), shutdown).await
+        }
+        opened => opened,
+    }
 }
 
 /// Opens the service on a thread that may hang in the TPM; nothing if a signal came first.

@@ -1,10 +1,10 @@
 //! The running agent: what its socket, its rounds and its renewals share.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
-use sealsum_attest_tpm::Tpm;
+use sealsum_attest_tpm::{Identity, Tpm, Vault};
 use sealsum_daemon::Failure;
 use sealsum_daemon::shutdown::Shutdown;
 
@@ -12,19 +12,19 @@ use crate::access::Access;
 use crate::authority;
 use crate::clock;
 use crate::config::Config;
-use crate::device::{Device, Stored, expired};
+use crate::device::{Device, Stored, expired, tpm_failure};
 use crate::health::{Facts, Health};
 use crate::ledger::Ledger;
 use crate::membership::StatusLists;
 use crate::offers::Offers;
 use crate::participate::Candidates;
 use crate::pending::{self, Pending};
+use crate::recovery;
 use crate::rounds::Rounds;
 use crate::state::StateDir;
 use crate::status::{
     CertificateStatus, LastRound, PendingStatus, Problem, ServerStatus, State, Status, TpmStatus,
 };
-use crate::upstream::Upstream;
 use crate::witness::{self, Witness};
 
 /// Everything that lives as long as the process.
@@ -51,6 +51,8 @@ pub struct Service {
     pub witness: Witness,
     /// The one fact "we are stopping".
     pub shutdown: Shutdown,
+    /// Held by whoever talks with the authority about this device's certificate.
+    certifying: Mutex<()>,
     device: RwLock<Device>,
     rounds: Mutex<Rounds>,
     pending: Mutex<Pending>,
@@ -89,6 +91,7 @@ impl Service {
             status_lists,
             witness,
             shutdown,
+            certifying: Mutex::new(()),
             device: RwLock::new(device),
             rounds: Mutex::new(rounds),
             pending: Mutex::new(pending),
@@ -120,14 +123,60 @@ impl Service {
     ///
     /// # Errors
     /// As [`authority::renew`].
-    pub fn renew(&self, authority: &Upstream) -> Result<Stored, Failure> {
-        let renewed = authority::renew(authority, &self.device(), &self.witness);
+    pub fn renew(&self) -> Result<Stored, Failure> {
+        let _one = self.certifying.lock().unwrap_or_else(PoisonError::into_inner);
+        // A connection of its own: an older one may still show an older certificate.
+        let authority = self.device().authority(&self.config)?;
+        let renewed = authority::renew(&authority, &self.device(), &self.witness);
         self.health.authority(&renewed);
+        self.health.renewal(&renewed);
         let renewed = renewed?;
         let mut device = self.device.write().unwrap_or_else(PoisonError::into_inner);
         device.renewed(renewed.clone(), &self.state)?;
         tracing::info!(renew_at = %renewed.renew_at, "certificate renewed");
         Ok(renewed)
+    }
+
+    /// Replaces the keys at a renewal; rounds under way keep the ones they were entered with.
+    ///
+    /// # Errors
+    /// As [`authority::rotate`].
+    pub fn rotate(&self) -> Result<(), Failure> {
+        let _one = self.certifying.lock().unwrap_or_else(PoisonError::into_inner);
+        let (authority, old) = {
+            let device = self.device();
+            (device.authority(&self.config)?, device.identity.clone())
+        };
+        let made = old.rotate(&self.config.seal_pcrs);
+        let (identity, vault) = made.map_err(|error| tpm_failure(&error))?;
+        let rotated =
+            authority::rotate(&authority, &self.device(), &identity, &vault, &self.witness);
+        self.health.authority(&rotated);
+        self.health.renewal(&rotated);
+        let stored = rotated?;
+        tracing::info!(epoch = stored.epoch, "certificate renewed with new keys");
+        self.take(identity, vault, stored)
+    }
+
+    /// Takes new keys and their certificate into use, on disk first.
+    fn take(&self, identity: Identity, vault: Vault, stored: Stored) -> Result<(), Failure> {
+        stored.write(&self.state)?;
+        let vault = Arc::new(vault);
+        self.pending().reseal(vault.clone())?;
+        let mut device = self.device.write().unwrap_or_else(PoisonError::into_inner);
+        device.replace(identity, vault, stored)
+    }
+
+    /// Makes new keys and enrols again as the same device; waiting updates stay.
+    ///
+    /// # Errors
+    /// As [`recovery::enrol_again`].
+    pub fn enrol_again(&self) -> Result<(), Failure> {
+        let _one = self.certifying.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.device().stored.clone();
+        let (identity, vault, stored) =
+            recovery::enrol_again(&self.config, &self.tpm, &before, &self.witness)?;
+        self.take(identity, vault, stored)
     }
 
     /// Believes the log as the authority shows it now, by order of the operator. Returns its size.
@@ -200,6 +249,11 @@ impl Playing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(task.to_owned())
     }
 
+    /// Whether this device is in no round.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Gives the place back.
     pub fn leave(&self, task: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(task);
@@ -218,18 +272,23 @@ fn judge(
     let missing = [
         fork,
         facts.log.clone(),
+        facts.lost.clone(),
+        facts.not_recovered.clone(),
+        facts.not_renewed.clone(),
         facts.tpm.failure(),
         facts.aggregator.failure().cloned(),
         facts.authority.failure().cloned(),
     ];
     let missing: Vec<Failure> = missing.into_iter().flatten().collect();
     let state = match (revoked, &expired, missing.is_empty()) {
+        _ if facts.identity_lost.is_some() => State::IdentityLost,
         (Some(_), _, _) => State::Revoked,
         (None, Some(_), _) => State::Expired,
         (None, None, false) => State::Degraded,
         (None, None, true) => State::Enrolled,
     };
-    let problems = revoked.into_iter().chain(&expired).chain(&missing).map(Problem::from).collect();
+    let problems = facts.identity_lost.iter().chain(revoked).chain(&expired).chain(&missing);
+    let problems = problems.map(Problem::from).collect();
     (state, problems)
 }
 

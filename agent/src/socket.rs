@@ -139,11 +139,7 @@ async fn renew(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<serde_json::Value>, Problem> {
     owner_only(&service, caller)?;
-    let renewed = blocking(move || {
-        let authority = service.device().authority(&service.config)?;
-        service.renew(&authority)
-    })
-    .await?;
+    let renewed = blocking(move || service.renew()).await?;
     Ok(Json(serde_json::json!({ "renew_at": renewed.renew_at, "log_index": renewed.log_index })))
 }
 

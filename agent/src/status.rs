@@ -7,6 +7,8 @@ use sealsum_daemon::codes::{Code, Exit};
 use sealsum_daemon::{Failure, codes};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
+use crate::device::Stored;
 use crate::ledger::Spent;
 use crate::rounds::{Outcome, Record};
 
@@ -22,6 +24,8 @@ pub enum State {
     Expired,
     /// The authority withdrew it.
     Revoked,
+    /// The TPM is another one than the device enrolled with; the operator decides.
+    IdentityLost,
     /// A member, but something it needs is missing; `problems` says what.
     Degraded,
 }
@@ -165,6 +169,28 @@ impl Status {
         }
     }
 
+    /// Of a device that enrols again because of `lost`; `last` is why it has not worked yet.
+    pub fn recovering(
+        config: &Config,
+        stored: &Stored,
+        lost: &Failure,
+        last: Option<&Failure>,
+    ) -> Self {
+        let urls = (config.authority.url.clone(), config.aggregator.url.clone());
+        let (state, problems) = match last {
+            Some(last) if last.code == codes::REVOKED => (State::Revoked, vec![last, lost]),
+            Some(last) => (State::Degraded, vec![lost, last]),
+            None => (State::Degraded, vec![lost]),
+        };
+        Self {
+            device: Some(stored.device.to_string()),
+            fleet: Some(stored.fleet.to_string()),
+            state,
+            problems: problems.into_iter().map(Problem::from).collect(),
+            ..Self::not_enrolled(lost, Some(config.tpm.clone()), Some(urls))
+        }
+    }
+
     /// The error that goes with an unhealthy status: exit code 6 if the device is no member, 7 if
     /// the authority's log is not to be believed, else 2. Nothing if it is healthy.
     pub fn failure(&self) -> Option<Failure> {
@@ -176,9 +202,12 @@ impl Status {
             State::NotEnrolled => codes::NOT_ENROLLED,
             State::Expired => codes::CERTIFICATE_EXPIRED,
             State::Revoked => codes::REVOKED,
+            State::IdentityLost => codes::IDENTITY_LOST,
             State::Degraded => first
                 .and_then(|problem| codes::find(&problem.code))
-                .filter(|code: &Code| matches!(code.exit(), Exit::Unreachable | Exit::Evidence))
+                .filter(|code: &Code| {
+                    matches!(code.exit(), Exit::Unreachable | Exit::Evidence | Exit::NotEnrolled)
+                })
                 .unwrap_or(codes::UNREACHABLE),
         };
         Some(Failure::new(code, message, hint))

@@ -27,6 +27,7 @@ const CERTIFY: &str = "sealsum/v1/certify";
 const ACTIVATION: &str = "sealsum/v1/activation";
 const POSSESSION: &str = "sealsum/v1/possession";
 const RENEW: &str = "sealsum/v1/renew";
+const ROTATE: &str = "sealsum/v1/rotate";
 
 /// Why a proof could not be made or does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -223,6 +224,14 @@ impl Renewal<'_> {
                 &Sha256::digest(self.csr),
             ],
         )
+    }
+}
+
+impl Renewal<'_> {
+    /// The transcript of a renewal with new keys: `self` names the new device key and the new
+    /// X25519 identity, `x25519_challenge` is the authority's ephemeral key of the session.
+    pub fn rotation(&self, x25519_challenge: &[u8; 32]) -> Transcript {
+        Transcript(digest(ROTATE, &[&self.quote_data(), x25519_challenge]))
     }
 }
 

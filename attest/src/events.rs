@@ -130,6 +130,10 @@ pub enum Event {
         x25519: String,
         /// Unix seconds.
         older_until: i64,
+        /// SHA-256 of the policy that judged.
+        policy_sha256: String,
+        /// SHA-256 of the signed attestation result.
+        result_sha256: String,
     },
     /// Two machines act as one device: its TPM's state was copied. Both are shut out.
     #[serde(rename = "device.cloned")]

@@ -7,7 +7,7 @@
 //! | [`EnrolAnswer`] | device | authority | `POST /v1/enroll/{session}` |
 //! | [`EnrolGrant`] | authority | device | its answer |
 //! | [`RenewRequest`] | device (mutual TLS) | authority | `POST /v1/renew`, twice |
-//! | [`RenewChallenge`], [`EnrolGrant`] | authority | device | its answers |
+//! | [`RenewChallenge`] or [`RotateChallenge`], [`EnrolGrant`] | authority | device | its answers |
 //! | [`AggregatorEnrolRequest`] | aggregator | authority | `POST /v1/aggregator/enroll` |
 //! | [`AggregatorRenewRequest`] | aggregator (mutual TLS) | authority | `POST /v1/aggregator/renew` |
 //! | [`AggregatorGrant`] | authority | aggregator | their answer |
@@ -159,6 +159,43 @@ pub enum RenewRequest {
     },
     /// Answers it.
     Answer(Box<RenewAnswer>),
+    /// Asks for a nonce to renew with new keys.
+    Rotate {
+        /// [`PROTOCOL_VERSION`].
+        protocol: u32,
+        /// TPMT_PUBLIC of the new device key.
+        dk_public: Bytes,
+        /// The new X25519 identity.
+        x25519_public: Fixed<32>,
+    },
+    /// Answers that.
+    RotateAnswer(Box<RotateAnswer>),
+}
+
+/// What a renewal with new keys must answer. Authority to device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateChallenge {
+    /// As for a renewal that keeps the keys.
+    pub renewal: RenewChallenge,
+    /// The authority's ephemeral X25519 key of this session.
+    pub x25519_challenge: Fixed<32>,
+}
+
+/// Fresh evidence of a device already enrolled, for new keys: the attestation key on record vouches
+/// for them, and the request is by the new device key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateAnswer {
+    /// Quote and request; extraData is [`crate::binding::Transcript::quote_data`] of
+    /// [`crate::binding::Renewal::rotation`].
+    pub renewal: RenewAnswer,
+    /// TPMS_ATTEST of TPM2_Certify of the new device key by the attestation key.
+    pub certify_attest: Bytes,
+    /// TPMT_SIGNATURE over it.
+    pub certify_signature: Bytes,
+    /// [`crate::binding::prove_possession`] of the new X25519 key.
+    pub x25519_proof: Fixed<32>,
 }
 
 /// Fresh evidence of a device already enrolled; its keys stay as they are.

@@ -25,7 +25,7 @@ use crate::endorsement::{self, Anchors, Endorsement};
 use crate::ids::{DeviceId, SessionId};
 use crate::messages::{
     EnrolAnswer, EnrolChallenge, EnrolRequest, Fixed, PROTOCOL_VERSION, PcrValues, RenewAnswer,
-    RenewChallenge,
+    RenewChallenge, RotateAnswer, RotateChallenge,
 };
 use crate::pcr::{self, PcrVerdict};
 use crate::policy::{Door, EnrolmentPolicy, Firmware};
@@ -610,6 +610,66 @@ impl RenewalSession {
     pub fn device(&self) -> &DeviceId {
         &self.known.device
     }
+
+    fn bind<'a>(&'a self, csr: &'a [u8]) -> Renewal<'a> {
+        Renewal {
+            nonce: &self.challenge.nonce.0,
+            device: &self.known.device,
+            dk_name: &self.known.keys.dk_name,
+            x25519_public: &self.known.keys.x25519_public,
+            old_serial: &self.known.serial,
+            csr,
+        }
+    }
+}
+
+/// A renewal with new keys, challenged and not yet answered. It holds a secret of the session.
+pub struct RotationSession {
+    renewal: RenewalSession,
+    challenge: RotateChallenge,
+    possession: PossessionChallenge,
+}
+
+impl RotationSession {
+    /// Draws a challenge for a device on record that wants these new keys.
+    ///
+    /// # Errors
+    /// Checks 13 to 16, 32 and 39 if they are not what they must be.
+    pub fn new(
+        mut known: Known,
+        dk_public: &[u8],
+        x25519_public: &[u8; 32],
+        policy: &EnrolmentPolicy,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, Refusal> {
+        let ak = parse_public("attestation key", &known.keys.ak_public)?;
+        let dk = parse_public("device key", dk_public)?;
+        check_dk(&dk, &ak)?;
+        check_contributory(x25519_public).map_err(|error| X25519_LOW_ORDER.refuse(error))?;
+        known.keys.dk_name = name("device key", &dk)?;
+        known.keys.dk_public = dk_public.to_vec();
+        known.keys.x25519_public = *x25519_public;
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill_bytes(seed.as_mut());
+        let possession = PossessionChallenge::from_seed(seed);
+        let renewal = RenewalSession::new(known, policy, now, rng);
+        let challenge = RotateChallenge {
+            renewal: renewal.challenge.clone(),
+            x25519_challenge: Fixed(possession.public()),
+        };
+        Ok(Self { renewal, challenge, possession })
+    }
+
+    /// What to send to the device.
+    pub fn challenge(&self) -> &RotateChallenge {
+        &self.challenge
+    }
+
+    /// The device that must answer.
+    pub fn device(&self) -> &DeviceId {
+        &self.renewal.known.device
+    }
 }
 
 /// Judges the answer of a renewal, consuming the session whatever comes out.
@@ -633,25 +693,61 @@ pub fn judge_renewal(
     policy: &EnrolmentPolicy,
     now: Timestamp,
 ) -> Result<Verified, Refusal> {
+    let quote_data = session.bind(&answer.csr.0).quote_data();
+    judge_quote_for(session, answer, &quote_data, policy, now)
+}
+
+/// Judges the answer of a renewal with new keys, consuming the session whatever comes out: all of
+/// [`judge_renewal`], with the new keys in place of those on record, and
+///
+/// 6. The attestation key on record certified the new device key, over this rotation.
+/// 7. The device holds the new X25519 key, over this rotation.
+///
+/// # Errors
+/// The first check that fails.
+pub fn judge_rotation(
+    session: RotationSession,
+    answer: &RotateAnswer,
+    policy: &EnrolmentPolicy,
+    now: Timestamp,
+) -> Result<Verified, Refusal> {
+    let RotationSession { renewal, challenge, possession } = session;
+    let transcript = renewal.bind(&answer.renewal.csr.0).rotation(&challenge.x25519_challenge.0);
+    let ak = check_ak(&parse_public("attestation key", &renewal.known.keys.ak_public)?)?;
+    let verified =
+        judge_quote_for(renewal, &answer.renewal, &transcript.quote_data(), policy, now)?;
+    check_certify(
+        &answer.certify_attest.0,
+        &answer.certify_signature.0,
+        &ak,
+        &transcript.certify_data(),
+        &verified.keys.dk_name,
+    )?;
+    let nonce = &challenge.renewal.nonce.0;
+    possession
+        .verify(&verified.keys.x25519_public, nonce, &transcript, &answer.x25519_proof.0)
+        .map_err(possession_refusal)?;
+    Ok(verified)
+}
+
+fn judge_quote_for(
+    session: RenewalSession,
+    answer: &RenewAnswer,
+    quote_data: &[u8; 32],
+    policy: &EnrolmentPolicy,
+    now: Timestamp,
+) -> Result<Verified, Refusal> {
     let RenewalSession { known, challenge } = session;
     check_time(challenge.expires_at, now)?;
     let ak = parse_public("attestation key", &known.keys.ak_public)?;
     let dk = parse_public("device key", &known.keys.dk_public)?;
     let (ak_key, dk_key) = (check_ak(&ak)?, check_dk(&dk, &ak)?);
-    let renewal = Renewal {
-        nonce: &challenge.nonce.0,
-        device: &known.device,
-        dk_name: &known.keys.dk_name,
-        x25519_public: &known.keys.x25519_public,
-        old_serial: &known.serial,
-        csr: &answer.csr.0,
-    };
     let state = check_quote(
         &answer.quote_attest.0,
         &answer.quote_signature.0,
         &answer.pcrs,
         &ak_key,
-        &renewal.quote_data(),
+        quote_data,
         &challenge.pcr_selection,
     )?;
     state.check_after(&known.last)?;

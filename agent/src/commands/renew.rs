@@ -1,4 +1,4 @@
-//! `renew`: a fresh certificate now, for a fresh quote.
+//! `renew`: a fresh certificate now, for a fresh quote; with new keys if the old ones are lost.
 
 use std::fmt;
 use std::path::Path;
@@ -10,11 +10,11 @@ use sealsum_daemon::{Failure, lock};
 use serde::{Deserialize, Serialize};
 
 use super::{agent, is_not_running, wait_for};
-use crate::authority;
 use crate::config::Config;
-use crate::device::{Device, tpm_failure};
+use crate::device::{Device, Stored, expired, not_enrolled, tpm_failure};
 use crate::state::StateDir;
 use crate::witness::Witness;
+use crate::{authority, clock, recovery};
 
 /// What the authority granted.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,13 +43,31 @@ pub fn renew(config_path: &Path) -> Result<Renewed, Failure> {
     }
 }
 
+fn renew_device(
+    config: &Config,
+    state: &StateDir,
+    tpm: &Tpm,
+    witness: &Witness,
+) -> Result<Stored, Failure> {
+    let device = Device::load(config, state, tpm)?;
+    if clock::now() >= device.certificate.not_after {
+        return Err(expired(device.certificate.not_after));
+    }
+    authority::renew(&device.authority(config)?, &device, witness)
+}
+
 fn renew_here(config: &Config) -> Result<Renewed, Failure> {
     let state = StateDir::open(&config.state_dir)?;
     let _lock = lock::single_instance(state.path())?;
     let tpm = Tpm::new(config.tpm.parse().map_err(|error| tpm_failure(&error))?);
-    let device = Device::load(config, &state, &tpm)?;
     let witness = Witness::open(&state)?;
-    let renewed = authority::renew(&device.authority(config)?, &device, &witness)?;
+    let renewed = match renew_device(config, &state, &tpm, &witness) {
+        Err(lost) if recovery::cures(&lost) => {
+            let before = Stored::read(&state)?.ok_or_else(not_enrolled)?;
+            recovery::enrol_again(config, &tpm, &before, &witness)?.2
+        }
+        renewed => renewed?,
+    };
     renewed.write(&state)?;
     Ok(Renewed { renew_at: renewed.renew_at, log_index: renewed.log_index })
 }

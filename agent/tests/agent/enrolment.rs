@@ -189,7 +189,7 @@ fn a_revoked_device_says_so_and_cannot_renew() {
     assert_eq!(status.json["data"]["state"], "revoked");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {

@@ -180,6 +180,14 @@ impl World {
         self.dir.path().join("authority/ca.pem")
     }
 
+    /// What the authority has on record, a line for each device.
+    pub(crate) fn devices(&self) -> Vec<Value> {
+        let mut command = Command::new(authority_program());
+        command.args(["device", "list", "--format", "json", "--dir"]);
+        command.arg(self.dir.path().join("authority"));
+        answer(command).data()["devices"].as_array().unwrap().clone()
+    }
+
     /// Revokes a device.
     pub(crate) fn revoke(&self, device: &str) {
         let revoked = Command::new(authority_program())
@@ -243,9 +251,20 @@ impl Device {
     /// Waits until `status` satisfies `wanted`.
     #[track_caller]
     pub(crate) fn await_status(&self, limit: Duration, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        self.await_answer(&["status"], limit, wanted)
+    }
+
+    /// Waits until what a command answers satisfies `wanted`.
+    #[track_caller]
+    pub(crate) fn await_answer(
+        &self,
+        arguments: &[&str],
+        limit: Duration,
+        wanted: impl Fn(&Answer) -> bool,
+    ) -> Answer {
         let started = std::time::Instant::now();
         loop {
-            let answer = self.run(&["status"]);
+            let answer = self.run(arguments);
             if wanted(&answer) {
                 return answer;
             }

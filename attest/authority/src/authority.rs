@@ -49,6 +49,7 @@ pub struct Authority {
     pub(crate) ca: Ca,
     pub(crate) enrolments: Sessions<crate::enrol::Open>,
     pub(crate) renewals: Sessions<crate::renew::Open>,
+    pub(crate) rotations: Sessions<crate::rotate::Open>,
     pub(crate) limiter: Limiter,
     pub(crate) comebacks: Comebacks,
     pub(crate) metrics: Metrics,
@@ -101,6 +102,7 @@ impl Authority {
         let authority = Self {
             enrolments: Sessions::new(limits),
             renewals: Sessions::new(limits),
+            rotations: Sessions::new(limits),
             limiter: Limiter::default(),
             comebacks: Comebacks::default(),
             metrics: Metrics::default(),

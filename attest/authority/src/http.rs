@@ -24,7 +24,7 @@ use sealsum_log::routes;
 use crate::authority::{Authority, blocking};
 use crate::client::Client;
 use crate::failures::busy;
-use crate::{aggregators, enrol, lineage, log, renew, status_list};
+use crate::{aggregators, enrol, lineage, log, renew, rotate, status_list};
 
 /// Tells the time; the program's tells the true one.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -148,6 +148,16 @@ async fn renew_device(
             }
             RenewRequest::Answer(answer) => {
                 Answer(renew::finish(authority, now, &client, &answer)?).into_response()
+            }
+            RenewRequest::Rotate { protocol, dk_public, x25519_public } => {
+                let (dk_public, x25519_public) = (&dk_public.0[..], &x25519_public.0);
+                let (address, keys) =
+                    (peer.address.ip(), rotate::NewKeys { dk_public, x25519_public });
+                let challenge = rotate::begin(authority, now, address, &client, protocol, &keys)?;
+                Answer(challenge).into_response()
+            }
+            RenewRequest::RotateAnswer(answer) => {
+                Answer(rotate::finish(authority, now, &client, &answer)?).into_response()
             }
         })
     };

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`setup`], [`config`] | `init` and `authority.toml` |
 //! | [`http`], [`admin`], [`run`] | routes for devices and aggregators, for the operator; the process |
-//! | [`enrol`], [`renew`], [`aggregators`] | who becomes, and stays, a member |
+//! | [`enrol`], [`renew`], [`rotate`], [`aggregators`] | who becomes, and stays, a member |
 //! | [`policy`] | which devices may, and how that is changed |
 //! | `lineage` | whether a device is one machine, or there is a copy of it |
 //! | [`devices`], [`status_list`] | who is one, and who no longer |
@@ -34,6 +34,7 @@ pub mod policy;
 pub mod rate;
 mod record;
 pub mod renew;
+pub mod rotate;
 pub mod run;
 pub mod sessions;
 pub mod setup;

@@ -1,5 +1,5 @@
 //! Renewal: a device with a valid certificate shows a fresh quote and gets the next certificate.
-//! Its keys stay as they are; new keys are a new enrolment.
+//! Its keys stay as they are; [`crate::rotate`] renews with new ones.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ use crate::authority::{Authority, generator};
 use crate::ca::Issued;
 use crate::client::Client;
 use crate::enrol::{leaf_of, not_opened};
-use crate::failures::{evidence_refused, refused, shut_out};
+use crate::failures::{evidence_refused, refused, replaced, shut_out};
 use crate::log;
 use crate::rate::site;
 use crate::store::{DeviceRecord, DeviceRow, Occasion, baselines, devices, evidence as rows};
@@ -45,10 +45,7 @@ pub fn begin(
     client: &Client,
     protocol: u32,
 ) -> Result<RenewChallenge, Failure> {
-    if protocol != PROTOCOL_VERSION {
-        let why = format!("protocol version {protocol}, not {PROTOCOL_VERSION}");
-        return Err(evidence_refused(refusals::PROTOCOL_VERSION.refuse(why)));
-    }
+    check_protocol(protocol)?;
     let device = authorised(authority, now, client)?;
     lineage::note_use(authority, now, client)?;
     let serial = client.identity.serial.clone();
@@ -122,14 +119,34 @@ fn finish_uncounted(
     })
 }
 
-fn authorised(authority: &Authority, now: Timestamp, client: &Client) -> Result<DeviceId, Failure> {
+pub(crate) fn check_protocol(protocol: u32) -> Result<(), Failure> {
+    if protocol == PROTOCOL_VERSION {
+        return Ok(());
+    }
+    let why = format!("protocol version {protocol}, not {PROTOCOL_VERSION}");
+    Err(evidence_refused(refusals::PROTOCOL_VERSION.refuse(why)))
+}
+
+/// The device of a good certificate over the keys on record.
+pub(crate) fn authorised(
+    authority: &Authority,
+    now: Timestamp,
+    client: &Client,
+) -> Result<DeviceId, Failure> {
     let device = client.identity.device().map_err(|error| refused(&error.to_string()))?;
     lineage::check_holder(authority, now, client, &device)?;
     client.check_not_revoked(authority, now)?;
+    // The grant of new keys was lost on its way; those on record are nobody's.
+    let (shown, on_record) = authority
+        .store
+        .read(|view| Ok::<_, Failure>((client.row(view)?.epoch, member(view, &device)?.epoch)))?;
+    if shown < on_record {
+        return Err(replaced());
+    }
     Ok(device)
 }
 
-fn member(view: &Connection, device: &DeviceId) -> Result<DeviceRow, Failure> {
+pub(crate) fn member(view: &Connection, device: &DeviceId) -> Result<DeviceRow, Failure> {
     let row = devices::find(view, device)?
         .ok_or_else(|| refused("the device of this certificate is not enrolled"))?;
     match &row.revoked {

@@ -8,7 +8,7 @@ mod harness;
 use common::Device;
 use harness::{Answer, Fleet, client, identity};
 use sealsum_attest::ids::DeviceId;
-use sealsum_attest::messages::{EnrolChallenge, EnrolGrant, RenewChallenge};
+use sealsum_attest::messages::{EnrolChallenge, EnrolGrant, RenewChallenge, RotateAnswer};
 use sealsum_authority::devices::State;
 
 /// The device `seed` after it made new keys: same endorsement key, everything else of `keys`.
@@ -220,6 +220,109 @@ fn a_storage_key_from_before_a_clear_shows_a_copy() {
     // The other machine, which was never cleared.
     come_back(&fleet, &reborn(&fleet, 1, 8)).refused(403, "revoked", Some("44"));
     assert_alarm(&fleet, &grant.device, "storage_key");
+}
+
+/// The device with a new device key and X25519 identity beside its attestation key.
+fn with_new_keys(fleet: &Fleet, seed: u64, keys: u64) -> Device {
+    let (old, mut new) = (fleet.device(seed), fleet.device(keys));
+    (new.ek, new.ek_public, new.ek_certificate) = (old.ek, old.ek_public, old.ek_certificate);
+    (new.ak, new.ak_public) = (old.ak, old.ak_public);
+    new
+}
+
+#[test]
+fn a_renewal_with_new_keys_begins_an_epoch_and_lets_rounds_end() {
+    let fleet = Fleet::new();
+    let old = fleet.device(1);
+    let grant = fleet.enrol(&old);
+    let certificate = client(&old, &grant);
+    let new = with_new_keys(&fleet, 1, 7);
+    let challenge = fleet.rotation_challenge(&certificate, &new).parsed();
+    let answer = fleet.rotation(&new, &grant, &challenge);
+    let rotated: EnrolGrant = fleet.rotation_answer(&certificate, &answer).parsed();
+    assert_eq!((rotated.device, rotated.epoch), (grant.device, 2));
+    assert_eq!(identity(&rotated).x25519, Some(new.x25519_public()));
+    assert_ne!(identity(&rotated).spki_sha256, identity(&grant).spki_sha256);
+    let view = fleet.show(&grant.device);
+    assert_eq!((view.state, view.epoch), (State::Active, 2));
+    assert_eq!(fleet.events("device.rotated")[0]["epoch"], 2);
+    fleet.rotation_answer(&certificate, &answer).refused(403, "certificate_replaced", Some("49"));
+
+    // Rounds that the old certificate entered may end; after an hour it is out.
+    let before = fleet.status_list(None);
+    assert!(!before.revokes(&identity(&grant)));
+    fleet.advance(3_601);
+    let after = fleet.status_list(Some(before.number));
+    assert!(after.number > before.number);
+    assert!(after.revokes(&identity(&grant)) && !after.revokes(&identity(&rotated)));
+    assert_eq!(fleet.events("certificate.revoked").len(), 1);
+    // The next renewal goes from the new keys.
+    let certificate = client(&new, &rotated);
+    let challenge: RenewChallenge = fleet.renewal_challenge(&certificate).parsed();
+    assert_eq!(fleet.renewal_answer(&certificate, &new, &rotated, &challenge).status, 200);
+}
+
+#[test]
+fn new_keys_that_are_not_vouched_for_are_refused() {
+    let fleet = Fleet::new();
+    let (old, other) = (fleet.device(1), fleet.device(2));
+    let grant = fleet.enrol(&old);
+    fleet.enrol(&other);
+    let certificate = client(&old, &grant);
+    let new = with_new_keys(&fleet, 1, 7);
+    let refuse = |check: &str, bend: &dyn Fn(&mut RotateAnswer)| {
+        let challenge = fleet.rotation_challenge(&certificate, &new).parsed();
+        let mut answer = fleet.rotation(&new, &grant, &challenge);
+        bend(&mut answer);
+        let answer = fleet.rotation_answer(&certificate, &answer);
+        answer.refused(403, "evidence_refused", Some(check));
+    };
+    refuse("40", &|answer| answer.x25519_proof.0[0] ^= 1);
+    refuse("27", &|answer| *answer.certify_signature.0.last_mut().unwrap() ^= 1);
+    refuse("29", &|answer| answer.certify_attest = answer.renewal.quote_attest.clone());
+    refuse("31", &|answer| *answer.renewal.quote_signature.0.last_mut().unwrap() ^= 1);
+    refuse("30", &|answer| answer.renewal.csr.0 = old.csr());
+    // A good answer to a plain renewal is none to this.
+    refuse("30", &|answer| {
+        let (attest, signature) = new.quote(&[0; 32]);
+        (answer.renewal.quote_attest, answer.renewal.quote_signature) =
+            (attest.into(), signature.into());
+    });
+    let mut thief = with_new_keys(&fleet, 1, 7);
+    for taken in [other.x25519.clone(), old.x25519.clone()] {
+        thief.x25519 = taken;
+        let answer = fleet.rotation_challenge(&certificate, &thief);
+        answer.refused(403, "evidence_refused", Some("42"));
+    }
+    let mut weak = with_new_keys(&fleet, 1, 7);
+    weak.dk_public = weak.ak_public.clone();
+    assert_eq!(fleet.rotation_challenge(&certificate, &weak).status, 403);
+    let view = fleet.show(&grant.device);
+    assert_eq!((view.state, view.epoch), (State::Active, 1), "nothing of this is an alarm");
+}
+
+#[test]
+fn a_changed_boot_waits_for_the_operator_where_baselines_are_enforced() {
+    let (pcr_0, pcr_7) = ("11".repeat(32), "77".repeat(32));
+    let known = format!("[[pcr_baselines]]\n0 = \"{pcr_0}\"\n7 = \"{pcr_7}\"\n");
+    let fleet = Fleet::with_policy(|text| text.replace("\"monitor\"", "\"enforce\"") + &known);
+    let device = fleet.device(1);
+    let grant = fleet.enrol(&device);
+    let mut updated = fleet.device(1);
+    updated.pcrs = common::pcrs(&[(0, 0x11), (7, 0x78)]);
+    let certificate = client(&device, &grant);
+    let renew = |device: &Device| {
+        let challenge: RenewChallenge = fleet.renewal_challenge(&certificate).parsed();
+        fleet.renewal_answer(&certificate, device, &grant, &challenge)
+    };
+    renew(&updated).refused(403, "evidence_refused", Some("35"));
+    let mut resealed = reborn(&fleet, 1, 7);
+    resealed.pcrs = updated.pcrs.clone();
+    come_back(&fleet, &resealed).refused(403, "evidence_refused", Some("35"));
+    // No loop, no alarm, no loss: the certificate stays, and so does the way back.
+    assert_eq!(fleet.show(&grant.device).state, State::Active);
+    assert!(fleet.events("device.cloned").is_empty());
+    assert_eq!(renew(&device).status, 200);
 }
 
 #[test]

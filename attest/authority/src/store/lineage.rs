@@ -4,7 +4,7 @@
 use rusqlite::{Connection, params};
 use sealsum_attest::ids::DeviceId;
 
-use super::StoreError;
+use super::{StoreError, signed};
 
 /// Notes that the holder of `serial` showed it here; only the first time counts.
 pub(crate) fn note_use(tx: &Connection, serial: &[u8], now: i64) -> Result<(), StoreError> {
@@ -58,6 +58,23 @@ pub(crate) fn left_storage_key(
 /// Forgets the storage keys that `device` left: an operator said which machine it is.
 pub(crate) fn forget_storage_keys(tx: &Connection, device: &DeviceId) -> Result<(), StoreError> {
     tx.execute("DELETE FROM left_storage_keys WHERE device = ?1", [device.as_bytes()])?;
+    Ok(())
+}
+
+/// Lets the certificates of `subject` from before `epoch` end at `ends_at`, unless they end sooner.
+pub(crate) fn end_older(
+    tx: &Connection,
+    subject: &str,
+    epoch: u64,
+    ends_at: i64,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT OR IGNORE INTO certificate_ends
+         SELECT serial, ?3 FROM certificates
+         WHERE role = 'device' AND subject = ?1 AND epoch < ?2
+             AND revoked_at IS NULL AND not_after > ?3",
+        params![subject, signed(epoch)?, ends_at],
+    )?;
     Ok(())
 }
 

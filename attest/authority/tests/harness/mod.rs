@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};
-use sealsum_attest::binding::Renewal;
+use sealsum_attest::binding::{Renewal, prove_possession};
 use sealsum_attest::certificate::{FleetCa, Identity, chain_from_pem};
 use sealsum_attest::ids::DeviceId;
 use sealsum_attest::messages::{
-    Bytes, EnrolChallenge, EnrolGrant, PROTOCOL_VERSION, PcrValues, RenewAnswer, RenewChallenge,
+    Bytes, EnrolChallenge, EnrolGrant, Fixed, PROTOCOL_VERSION, PcrValues, RenewAnswer,
+    RenewChallenge, RenewRequest, RotateAnswer, RotateChallenge,
 };
 use sealsum_attest::status::StatusList;
 use sealsum_attest::templates::EkAlgorithm;
@@ -355,6 +356,56 @@ impl Fleet {
             "/v1/renew",
             &json!({"step": "challenge", "protocol": PROTOCOL_VERSION}),
         )
+    }
+
+    pub fn rotation_challenge(&self, client: &ClientCert, new: &Device) -> Answer {
+        let request = RenewRequest::Rotate {
+            protocol: PROTOCOL_VERSION,
+            dk_public: new.dk_public.to_bytes().into(),
+            x25519_public: Fixed(new.x25519_public()),
+        };
+        self.post_as(client, "/v1/renew", &request)
+    }
+
+    /// The good answer to a rotation's challenge.
+    pub fn rotation(
+        &self,
+        new: &Device,
+        grant: &EnrolGrant,
+        challenge: &RotateChallenge,
+    ) -> RotateAnswer {
+        let (csr, x25519, nonce) = (new.csr(), new.x25519_public(), &challenge.renewal.nonce.0);
+        let dk_name = new.dk_public.name().unwrap();
+        let transcript = Renewal {
+            nonce,
+            device: &grant.device,
+            dk_name: &dk_name,
+            x25519_public: &x25519,
+            old_serial: &identity(grant).serial,
+            csr: &csr,
+        }
+        .rotation(&challenge.x25519_challenge.0);
+        let (quote_attest, quote_signature) = new.quote(&transcript.quote_data());
+        let (certify_attest, certify_signature) = new.certify(&transcript.certify_data(), &dk_name);
+        let ephemeral = &challenge.x25519_challenge.0;
+        let proof = prove_possession(&new.x25519, ephemeral, nonce, &transcript).unwrap();
+        RotateAnswer {
+            renewal: RenewAnswer {
+                session: challenge.renewal.session,
+                quote_attest: quote_attest.into(),
+                quote_signature: quote_signature.into(),
+                pcrs: new.pcrs.clone(),
+                csr: csr.into(),
+            },
+            certify_attest: certify_attest.into(),
+            certify_signature: certify_signature.into(),
+            x25519_proof: Fixed(proof),
+        }
+    }
+
+    pub fn rotation_answer(&self, client: &ClientCert, answer: &RotateAnswer) -> Answer {
+        let request = RenewRequest::RotateAnswer(Box::new(answer.clone()));
+        self.post_as(client, "/v1/renew", &request)
     }
 
     pub fn renewal_answer(
