@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::pki_types::CertificateDer;
 use sealsum_attest::binding::{self, Renewal, Transcript};
 use sealsum_attest::certificate::{self, FleetCa, Role};
+use sealsum_attest::ids::Fleet;
 use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{
     EnrolAnswer, EnrolChallenge, EnrolGrant, EnrolRequest, Fixed, PROTOCOL_VERSION, RenewAnswer,
     RenewChallenge, RenewRequest, RotateAnswer, RotateChallenge,
 };
+use sealsum_attest::names::Names;
 use sealsum_attest::tpm;
 use sealsum_attest_tpm::{Identity, Vault};
 use sealsum_daemon::tls::{self, RoleCheck};
@@ -64,7 +66,7 @@ impl Stranger {
         if challenge.authority_id != Role::Authority.uri(&server.fleet) {
             return Err(contradiction("it names itself otherwise than its certificate does"));
         }
-        let answer = answer(identity, vault, &request, &challenge, &server.spki_sha256)?;
+        let answer = answer(identity, vault, &request, &challenge, &server)?;
         let path = format!("/v1/enroll/{}", challenge.session);
         let grant: EnrolGrant = ask(&self.upstream, &path, &answer)?;
         if grant.fleet != server.fleet {
@@ -119,9 +121,9 @@ fn answer(
     vault: &Vault,
     request: &EnrolRequest,
     challenge: &EnrolChallenge,
-    authority_spki: &[u8; 32],
+    server: &certificate::Identity,
 ) -> Result<EnrolAnswer, Failure> {
-    let transcript = Transcript::of(request, challenge, authority_spki)
+    let transcript = Transcript::of(request, challenge, &server.spki_sha256)
         .map_err(|error| Failure::bug(format!("enrolment: {error}")))?;
     let secret = identity
         .activate(&challenge.credential_blob.0, &challenge.encrypted_secret.0)
@@ -131,7 +133,7 @@ fn answer(
         .map_err(|error| tpm_failure(&error))?;
     let certified =
         identity.certify(&transcript.certify_data()).map_err(|error| tpm_failure(&error))?;
-    let csr = identity.device_key().certificate_request().map_err(|error| tpm_failure(&error))?;
+    let csr = certificate_request(identity, &server.fleet)?;
     let x25519_proof = binding::prove_possession(
         vault.x25519(),
         &challenge.x25519_challenge.0,
@@ -172,8 +174,7 @@ pub fn renew(authority: &Upstream, device: &Device, witness: &Witness) -> Result
     let ask_nonce = RenewRequest::Challenge { protocol: PROTOCOL_VERSION };
     let challenge: RenewChallenge = ask(authority, "/v1/renew", &ask_nonce)?;
     let keys = device.identity.state();
-    let csr = device.identity.device_key().certificate_request();
-    let csr = csr.map_err(|error| tpm_failure(&error))?;
+    let csr = certificate_request(&device.identity, &device.stored.fleet)?;
     let dk_name = tpm::name_of(&keys.dk_public.0)
         .map_err(|error| Failure::bug(format!("renewal: the device key: {error}")))?;
     let quoted = Renewal {
@@ -221,7 +222,7 @@ pub fn rotate(
         x25519_public: keys.x25519_public,
     };
     let challenge: RotateChallenge = ask(authority, "/v1/renew", &ask_nonce)?;
-    let csr = identity.device_key().certificate_request().map_err(|e| tpm_failure(&e))?;
+    let csr = certificate_request(identity, &device.stored.fleet)?;
     let dk_name = tpm::name_of(&keys.dk_public.0)
         .map_err(|error| Failure::bug(format!("renewal: the device key: {error}")))?;
     let transcript = Renewal {
@@ -259,6 +260,14 @@ pub fn rotate(
     let rotated = Stored::from_grant(keys.clone(), grant, &device.ca, now)?;
     demand_logged(authority, &rotated, &shown, witness)?;
     Ok(Stored { enrolled_at: device.stored.enrolled_at, rotated_at: Some(now), ..rotated })
+}
+
+/// A request for the names that this device's certificate must have.
+fn certificate_request(identity: &Identity, fleet: &Fleet) -> Result<Vec<u8>, Failure> {
+    let keys = identity.state();
+    let role = Role::Device(keys.device());
+    let names = Names::of_role(&role, fleet, Some(&keys.x25519_public.0));
+    identity.device_key().certificate_request(&names).map_err(|error| tpm_failure(&error))
 }
 
 fn ask<A: DeserializeOwned>(

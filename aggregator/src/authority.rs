@@ -5,10 +5,10 @@ use std::sync::Arc;
 use sealsum_attest::certificate::Identity;
 use sealsum_attest::inclusion::{Consistency, MembersProof, MembersRequest};
 use sealsum_attest::messages::{
-    AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, PROTOCOL_VERSION,
+    AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, Info, PROTOCOL_VERSION,
 };
-use sealsum_daemon::Failure;
 use sealsum_daemon::tls::{self, RoleCheck};
+use sealsum_daemon::{Failure, codes};
 
 use crate::config::Config;
 use crate::https::Client;
@@ -47,6 +47,21 @@ impl AuthorityClient {
     /// When the authority cannot be reached.
     pub fn status_list(&self) -> Result<Vec<u8>, Failure> {
         self.client.get("/v1/status-list")
+    }
+
+    /// Who the authority is.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached.
+    pub fn info(&self) -> Result<Info, Failure> {
+        let answer = self.client.get("/v1/info")?;
+        serde_json::from_slice(&answer).map_err(|error| {
+            Failure::new(
+                codes::REFUSED,
+                format!("authority: its answer to /v1/info is malformed: {error}"),
+                "install the same version on both machines",
+            )
+        })
     }
 
     /// One proof that many certificates are in the log, not yet verified.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
 use rustls::sign::SigningKey;
-use sealsum_attest::certificate::{FleetCa, Identity};
+use sealsum_attest::certificate::{FleetCa, Identity, Role};
 use sealsum_attest::messages::AggregatorGrant;
+use sealsum_attest::names::Names;
 use sealsum_daemon::{Failure, codes, files, tls};
 use zeroize::Zeroizing;
 
@@ -33,7 +34,13 @@ pub fn enrol(
     token: &str,
 ) -> Result<AggregatorGrant, Failure> {
     let key = KeyPair::generate().map_err(|error| not_made(&error))?;
-    let grant = client.enrol(config, token, request(&key)?)?;
+    let role = Role::Aggregator(config.name.clone());
+    let names = Names {
+        dns_names: config.dns_names.iter().cloned().collect(),
+        addresses: config.addresses.iter().copied().collect(),
+        ..Names::of_role(&role, &client.info()?.fleet, None)
+    };
+    let grant = client.enrol(config, token, request(&key, &names)?)?;
     verify(config, &grant.certificate)?;
     AuthorityLog::open(config)?.take(&grant.log, &leaf(&grant)?, client)?;
     files::write_private(&config.key_file(), Zeroizing::new(key.serialize_pem()).as_bytes())?;
@@ -80,8 +87,11 @@ pub fn renew(
     let pem = files::read_private(&config.key_file(), PEM_LIMIT)?;
     let pem = std::str::from_utf8(&pem).map_err(|error| not_made(&error))?;
     let pair = KeyPair::from_pem(pem).map_err(|error| not_made(&error))?;
+    let own = tls.chain().and_then(|chain| chain.into_iter().next());
+    let own = own.ok_or_else(|| not_made(&"there is no certificate to renew"))?;
+    let names = Names::of_certificate(&own).map_err(|error| not_made(&error))?;
     let client = AuthorityClient::identified(config, tls)?;
-    let grant = client.renew(request(&pair)?)?;
+    let grant = client.renew(request(&pair, &names)?)?;
     let identity = verify(config, &grant.certificate)?;
     log.take(&grant.log, &leaf(&grant)?, &client)?;
     let chain = tls::chain_from_pem(grant.certificate.as_bytes(), "renewed certificate")?;
@@ -142,9 +152,19 @@ fn key(config: &Config) -> Result<Arc<dyn SigningKey>, Failure> {
     tls::read_private_key(&config.key_file())
 }
 
-fn request(key: &KeyPair) -> Result<Vec<u8>, Failure> {
-    let request = CertificateParams::default().serialize_request(key);
-    Ok(request.map_err(|error| not_made(&error))?.der().to_vec())
+/// For these names: the authority decides, but a CA behind it may sign only what was asked for.
+fn request(key: &KeyPair, names: &Names) -> Result<Vec<u8>, Failure> {
+    let wrong = |error: rcgen::Error| not_made(&error);
+    let mut params = CertificateParams::default();
+    for uri in &names.uris {
+        params.subject_alt_names.push(SanType::URI(uri.as_str().try_into().map_err(wrong)?));
+    }
+    for dns in &names.dns_names {
+        params.subject_alt_names.push(SanType::DnsName(dns.as_str().try_into().map_err(wrong)?));
+    }
+    params.subject_alt_names.extend(names.addresses.iter().copied().map(SanType::IpAddress));
+    params.distinguished_name = DistinguishedName::new();
+    Ok(params.serialize_request(key).map_err(wrong)?.der().to_vec())
 }
 
 fn not_made(error: &dyn std::fmt::Display) -> Failure {

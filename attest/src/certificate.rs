@@ -6,8 +6,10 @@
 //! | aggregator | `spiffe://FLEET/aggregator/NAME` | serverAuth, clientAuth |
 //! | authority | `spiffe://FLEET/authority` | serverAuth |
 //!
-//! All keys are P-256. A device's certificate carries its X25519 identity in the private
-//! extension [`X25519_EXTENSION`], not critical, 32 raw bytes in an OCTET STRING.
+//! All keys are P-256. A device's certificate carries its X25519 identity in one of two ways: in
+//! the private extension [`X25519_EXTENSION`], not critical, 32 raw bytes in an OCTET STRING (the
+//! built-in CA); or as a second URI SAN `x25519:` with 64 lower-case hexadecimal digits
+//! ([`x25519_uri`]), for a CA that copies names from a request, but no extension it does not know.
 
 use std::fmt;
 
@@ -44,6 +46,8 @@ pub const LIFETIME_MAX_S: u64 = 24 * 60 * 60;
 const CHAIN_MAX: usize = 4;
 
 const SCHEME: &str = "spiffe://";
+
+const X25519_SCHEME: &str = "x25519:";
 
 /// What a certificate entitles its holder to be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,8 +137,8 @@ pub enum CertificateError {
     /// Its key is not an uncompressed P-256 point.
     #[error("the certificate's key is not P-256")]
     Key,
-    /// A device without its X25519 key, another role with one, or a malformed extension.
-    #[error("the certificate's X25519 extension does not fit its role")]
+    /// A device without its X25519 key or with two, another role with one, or a malformed one.
+    #[error("the certificate's X25519 key does not fit its role")]
     X25519,
     /// It does not chain to the pinned certificate authority at this time for this role's use.
     #[error("the certificate is not valid under the pinned authority: {0}")]
@@ -182,8 +186,9 @@ impl Identity {
     pub fn parse(der: &[u8]) -> Result<Self, CertificateError> {
         let certificate = Certificate::from_der(der).map_err(malformed)?;
         let tbs = certificate.tbs_certificate();
-        let (role, fleet) = role_of(&certificate)?;
-        let x25519 = x25519_of(&certificate)?;
+        let uris = uris_of(&certificate)?;
+        let (role, fleet) = role_of(&uris)?;
+        let x25519 = x25519_of(&certificate, &uris)?;
         if x25519.is_some() != matches!(role, Role::Device(_)) {
             return Err(CertificateError::X25519);
         }
@@ -405,17 +410,27 @@ pub fn x25519_extension_value(public: &[u8; 32]) -> Vec<u8> {
     [&[0x04, 0x20], &public[..]].concat()
 }
 
-fn role_of(certificate: &Certificate) -> Result<(Role, Fleet), CertificateError> {
+/// The URI SAN that carries a device's X25519 key.
+pub fn x25519_uri(public: &[u8; 32]) -> String {
+    format!("{X25519_SCHEME}{}", crate::hex::encode(public))
+}
+
+fn uris_of(certificate: &Certificate) -> Result<Vec<String>, CertificateError> {
     let (_, names) = certificate
         .tbs_certificate()
         .get_extension::<SubjectAltName>()
         .map_err(malformed)?
         .ok_or(CertificateError::NoRole)?;
-    let mut uris = names.0.iter().filter_map(|name| match name {
-        GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str()),
+    let uri = |name: &GeneralName| match name {
+        GeneralName::UniformResourceIdentifier(uri) => Some(uri.to_string()),
         _ => None,
-    });
-    match (uris.next(), uris.next()) {
+    };
+    Ok(names.0.iter().filter_map(uri).collect())
+}
+
+fn role_of(uris: &[String]) -> Result<(Role, Fleet), CertificateError> {
+    let mut roles = uris.iter().filter(|uri| !uri.starts_with(X25519_SCHEME));
+    match (roles.next(), roles.next()) {
         (Some(uri), None) => parse_uri(uri).ok_or(CertificateError::NoRole),
         _ => Err(CertificateError::NoRole),
     }
@@ -434,16 +449,27 @@ pub fn parse_uri(uri: &str) -> Option<(Role, Fleet)> {
     Some((role, fleet))
 }
 
-fn x25519_of(certificate: &Certificate) -> Result<Option<[u8; 32]>, CertificateError> {
+/// The key from wherever it is; two are refused, even if they are the same.
+fn x25519_of(
+    certificate: &Certificate,
+    uris: &[String],
+) -> Result<Option<[u8; 32]>, CertificateError> {
     let extensions = certificate.tbs_certificate().extensions();
-    let mut found = extensions.into_iter().flatten().filter(|e| e.extn_id == X25519_EXTENSION);
-    let value = match (found.next(), found.next()) {
-        (None, _) => return Ok(None),
-        (Some(extension), None) => extension.extn_value.as_bytes(),
-        _ => return Err(CertificateError::X25519),
-    };
-    let inner = <&OctetStringRef>::from_der(value).map_err(|_| CertificateError::X25519)?;
-    inner.as_bytes().try_into().map(Some).map_err(|_| CertificateError::X25519)
+    let extensions = extensions.into_iter().flatten().filter(|e| e.extn_id == X25519_EXTENSION);
+    let carried =
+        extensions.map(|extension| x25519_from_extension(extension.extn_value.as_bytes()));
+    let named = uris.iter().filter_map(|uri| uri.strip_prefix(X25519_SCHEME));
+    let mut found = carried.chain(named.map(crate::hex::decode));
+    match (found.next(), found.next()) {
+        (None, _) => Ok(None),
+        (Some(Some(key)), None) => Ok(Some(key)),
+        _ => Err(CertificateError::X25519),
+    }
+}
+
+fn x25519_from_extension(value: &[u8]) -> Option<[u8; 32]> {
+    let inner = <&OctetStringRef>::from_der(value).ok()?;
+    inner.as_bytes().try_into().ok()
 }
 
 /// Times beyond what can be represented, such as the end of 9999, are cut to the last one.

@@ -1,12 +1,16 @@
-//! Certificate requests (PKCS#10, RFC 2986): only the key and the proof that its holder asks.
+//! Certificate requests (PKCS#10, RFC 2986): the key, the proof that its holder asks, and the names
+//! asked for.
 
 use der::asn1::AnyRef;
+use der::oid::AssociatedOid;
 use der::oid::db::rfc5912::ECDSA_WITH_SHA_256;
 use der::{Decode, Encode, Reader, SliceReader};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use x509_cert::request::CertReq;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::request::{CertReq, ExtensionReq};
 
 use crate::certificate::PublicKey;
+use crate::names::{Names, NamesError};
 use crate::refusals::{CSR_KEY, CSR_SIGNATURE, Refusal};
 
 /// Reads a request and verifies its signature by its own P-256 key, which is returned.
@@ -47,4 +51,30 @@ pub fn check_request(der: &[u8], key: &PublicKey) -> Result<(), Refusal> {
         return Err(CSR_KEY.refuse("the request is for another key than the device key"));
     }
     Ok(())
+}
+
+/// The subject alternative names that a request asks for; none if it asks for none. They are wishes:
+/// the built-in CA ignores them, and any other must be held to what the authority knows.
+///
+/// # Errors
+/// [`NamesError`], also if they are asked for twice.
+pub fn requested_names(der: &[u8]) -> Result<Names, NamesError> {
+    let malformed = |error: der::Error| NamesError::Malformed(error.to_string());
+    let request = CertReq::from_der(der).map_err(malformed)?;
+    let mut found = None;
+    for attribute in request.info.attributes.iter() {
+        if attribute.oid != ExtensionReq::OID {
+            continue;
+        }
+        for value in attribute.values.iter() {
+            let asked: ExtensionReq = value.decode_as().map_err(malformed)?;
+            for extension in asked.0.iter().filter(|e| e.extn_id == SubjectAltName::OID) {
+                let names = SubjectAltName::from_der(extension.extn_value.as_bytes());
+                if found.replace(Names::read(&names.map_err(malformed)?)?).is_some() {
+                    return Err(NamesError::Malformed("two lists of names".into()));
+                }
+            }
+        }
+    }
+    Ok(found.unwrap_or_default())
 }

@@ -13,7 +13,7 @@
 //! | [`policy`], [`verify`] | which evidence is good enough, and the judgement as lists of checks |
 //! | [`evidence`] | what is kept of an enrolment, and the judgement on it repeated offline |
 //! | [`refusals`] | every way to fail, numbered |
-//! | [`certificate`], [`status`], [`result`] | what the authority issues, and how others check it |
+//! | [`certificate`], [`names`], [`status`], [`result`] | what the authority issues, and how others check it |
 //! | [`events`], [`inclusion`] | what its log says, and that a certificate is in it |
 //! | [`tlog`] | the log itself: a Merkle tree, its proofs, its signed heads |
 //!
@@ -32,6 +32,7 @@ pub mod hex;
 pub mod ids;
 pub mod inclusion;
 pub mod messages;
+pub mod names;
 pub mod pcr;
 pub mod policy;
 pub mod quote;

@@ -5,7 +5,7 @@ mod common;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::device::fixed_signature;
+use common::device::{csr, fixed_signature};
 use common::fleet::{TestFleet, x25519_extension};
 use common::{World, authority, now};
 use jiff::{SignedDuration, Timestamp};
@@ -14,9 +14,11 @@ use p256::elliptic_curve::Generate;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 use sealsum_attest::certificate::{
     CertificateError, FleetCa, Identity, Role, RoleKind, X25519_EXTENSION, X25519_EXTENSION_ARCS,
-    parse_uri,
+    parse_uri, x25519_uri,
 };
+use sealsum_attest::csr::requested_names;
 use sealsum_attest::ids::{DeviceId, Fleet};
+use sealsum_attest::names::{Names, NamesError};
 use sealsum_attest::result::{Claims, ResultError, Status};
 use sealsum_attest::status::{MAX_AGE_S, MAX_SKEW_S, StatusError, StatusList};
 
@@ -120,6 +122,59 @@ fn other_profiles_are_refused() {
     let dns = SanType::DnsName("host.example".try_into().unwrap());
     assert_eq!(parsed(&aggregator_role(), |p| p.subject_alt_names.push(dns)), Ok(()));
     assert!(matches!(Identity::parse(b"junk"), Err(CertificateError::Malformed(_))));
+}
+
+#[test]
+fn an_x25519_key_may_be_a_name_instead_of_an_extension() {
+    let device = device_role();
+    let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+    let name = x25519_uri(&[0xab; 32]);
+    let only = |p: &mut CertificateParams, names: &[&str]| {
+        p.custom_extensions.clear();
+        p.subject_alt_names.extend(names.iter().map(|name| uri(name)));
+    };
+    let fleet = TestFleet::new("demo");
+    let mut params = fleet.params(&device);
+    only(&mut params, &[&name]);
+    let der = fleet.certify_key(&params, &key());
+    let identity = fleet.trust().verify(&[&der], now()).unwrap();
+    assert_eq!((identity.role, identity.x25519), (device.clone(), Some([0xab; 32])));
+    let expected = Names::of_role(&device, &"demo".parse().unwrap(), Some(&[0xab; 32]));
+    assert_eq!(Names::of_certificate(&der), Ok(expected));
+
+    let x25519 = Err(CertificateError::X25519);
+    assert_eq!(parsed(&device, |p| only(p, &[&name, &name])), x25519);
+    assert_eq!(parsed(&device, |p| only(p, &[&name, &x25519_uri(&[1; 32])])), x25519);
+    assert_eq!(parsed(&device, |p| p.subject_alt_names.push(uri(&name))), x25519);
+    assert_eq!(parsed(&Role::Authority, |p| p.subject_alt_names.push(uri(&name))), x25519);
+    let bent = [&name[..70], "x25519:", &name.to_uppercase().replace("X25519", "x25519")];
+    for bad in bent.into_iter().chain([&*format!("{name}0"), &*format!("{name}/")]) {
+        assert_eq!(parsed(&device, |p| only(p, &[bad])), x25519, "{bad}");
+    }
+}
+
+#[test]
+fn the_names_of_a_request_are_read_once_and_of_known_kinds() {
+    let role = aggregator_role();
+    let dns = SanType::DnsName("host.example".try_into().unwrap());
+    let address = SanType::IpAddress("2001:db8::1".parse().unwrap());
+    let uri = SanType::URI(role.uri(&"demo".parse().unwrap()).try_into().unwrap());
+    let request = |names: Vec<SanType>| {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names;
+        csr(&key(), &params)
+    };
+    let names = requested_names(&request(vec![dns, address, uri])).unwrap();
+    let expected = Names {
+        dns_names: ["host.example".to_owned()].into(),
+        addresses: ["2001:db8::1".parse().unwrap()].into(),
+        ..Names::of_role(&role, &"demo".parse().unwrap(), None)
+    };
+    assert_eq!(names, expected);
+    assert_eq!(requested_names(&request(vec![])), Ok(Names::default()));
+    let mail = SanType::Rfc822Name("a@example".try_into().unwrap());
+    assert_eq!(requested_names(&request(vec![mail])), Err(NamesError::Kind));
+    assert!(matches!(requested_names(b"junk"), Err(NamesError::Malformed(_))));
 }
 
 #[test]

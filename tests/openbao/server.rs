@@ -103,16 +103,21 @@ impl OpenBao {
         self.unseal();
     }
 
-    /// `sys/health`; null when it does not answer.
-    pub fn health(&self) -> Value {
+    /// What anybody gets at this path of the API; empty when it does not answer.
+    pub fn get(&self, path: &str) -> Vec<u8> {
         let output = self
             .command("curl")
             .args(["--silent", "--cacert"])
             .arg(self.tls_certificate())
-            .arg(format!("{}/v1/sys/health", self.url()))
+            .arg(format!("{}/v1/{path}", self.url()))
             .output()
             .unwrap();
-        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+        output.stdout
+    }
+
+    /// `sys/health`; null when it does not answer.
+    fn health(&self) -> Value {
+        serde_json::from_slice(&self.get("sys/health")).unwrap_or(Value::Null)
     }
 
     fn wait_for(&self, condition: impl Fn(&Value) -> bool) {
@@ -150,12 +155,16 @@ listener "tcp" {{
     )
 }
 
+/// Self-signed, of a server and not of a CA: what is pinned is this server.
 fn make_certificate(folder: &Path) {
-    let request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let settings = "[req]\nprompt = no\ndistinguished_name = name\nx509_extensions = server\n\
+                    [name]\nCN = OpenBao\n\
+                    [server]\nbasicConstraints = critical,CA:FALSE\n\
+                    subjectAltName = IP:127.0.0.1\nextendedKeyUsage = serverAuth\n";
+    fs::write(folder.join("tls.cnf"), settings).unwrap();
     let made = Command::new("openssl")
-        .args(request)
-        .args(["-nodes", "-days", "2", "-subj", "/CN=OpenBao"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "tls.key", "-out", "tls.pem"])
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "2", "-config", "tls.cnf", "-keyout", "tls.key", "-out", "tls.pem"])
         .current_dir(folder)
         .stderr(Stdio::null())
         .status();

@@ -12,11 +12,12 @@ use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{
     AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, PROTOCOL_VERSION,
 };
+use sealsum_attest::names::Names;
 use sealsum_daemon::{Failure, codes};
 use sealsum_log::prove;
 
 use crate::authority::Authority;
-use crate::ca::{self, Issued, Leaf};
+use crate::ca::{Issued, Leaf};
 use crate::client::Client;
 use crate::failures::{evidence_refused, refused};
 use crate::store::RoleKind;
@@ -54,7 +55,7 @@ pub fn enrol(
         dns_names: request.dns_names.clone(),
         addresses: request.addresses.clone(),
     };
-    let issued = authority.ca.issue(&leaf, now)?;
+    let issued = authority.issue(&leaf, &request.csr.0, now)?;
     let log = authority.store.write("enrol_aggregator", |tx| {
         tokens::take(tx, &token)?;
         issuance::revoke_certificates(tx, &leaf.role, now)?;
@@ -80,10 +81,16 @@ pub fn renew(
     let name = client.identity.aggregator().map_err(|error| refused(&error.to_string()))?.clone();
     client.check_not_revoked(authority, now)?;
     let public_key = requested_key(&request.csr.0).map_err(evidence_refused)?;
-    let (dns_names, addresses) = ca::names_of(&client.der)?;
-    let role = Role::Aggregator(name.clone());
-    let leaf = Leaf { role, public_key, x25519: None, dns_names, addresses };
-    let issued = authority.ca.issue(&leaf, now)?;
+    let names = Names::of_certificate(&client.der)
+        .map_err(|error| Failure::bug(format!("an own certificate: {error}")))?;
+    let leaf = Leaf {
+        role: Role::Aggregator(name.clone()),
+        public_key,
+        x25519: None,
+        dns_names: names.dns_names.into_iter().collect(),
+        addresses: names.addresses.into_iter().collect(),
+    };
+    let issued = authority.issue(&leaf, &request.csr.0, now)?;
     let log = authority.store.write("renew_aggregator", |tx| {
         let log_index = issuance::record(tx, &leaf.role, 0, &issued, now)?;
         Ok::<_, Failure>(prove::inclusion(tx, &authority.log_key, log_index)?)

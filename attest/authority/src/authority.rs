@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rustls::pki_types::CertificateDer;
-use sealsum_attest::certificate::{Role, chain_from_pem};
+use sealsum_attest::certificate::{FleetCa, Role, chain_from_pem};
 use sealsum_attest::events::authority_log;
 use sealsum_attest::messages::Info;
 use sealsum_attest::messages::PROTOCOL_VERSION;
@@ -18,16 +18,19 @@ use sealsum_log::check;
 use sealsum_log::key::LogKey;
 use zeroize::Zeroizing;
 
+use crate::ca::builtin::BuiltIn;
+use crate::ca::vault::Vault;
 use crate::ca::{Ca, CaError, Issued, Leaf};
-use crate::config::{Config, StateFile};
-use crate::issuance;
+use crate::config::{CaConfig, Config, StateFile};
 use crate::keys::ServerKey;
 use crate::log;
 use crate::metrics::Metrics;
+use crate::own::Own;
 use crate::policy;
 use crate::rate::{Comebacks, Limiter};
 use crate::sessions::{Limits, Sessions};
 use crate::store::{Counts, Store, StoreError, devices};
+use crate::withdrawal;
 
 /// The largest key or certificate file, bytes.
 const FILE_LIMIT: u64 = 64 * 1024;
@@ -79,7 +82,7 @@ impl Authority {
     pub fn open(config: Config, now: Timestamp) -> Result<Self, Failure> {
         let ca_der = read_ca_certificate(&config)?;
         let private = |file| files::read_private(&config.state_file(file), FILE_LIMIT);
-        let ca_key = text(&private(StateFile::CaKey)?)?;
+        let ca = open_ca(&config, &ca_der)?;
         let server_key = ServerKey::from_pem(&private(StateFile::ServerKey)?)
             .map_err(|error| state_failure(&config, &error))?;
         let log_key =
@@ -90,9 +93,8 @@ impl Authority {
         let store = open_registry(&config, &log_key)?;
         let policy = policy::open(&store, now)?;
         let lifetime_s = policy.data().lifetime_s;
-        let ca = Ca::open(config.fleet.clone(), &ca_der, &ca_key, lifetime_s)
-            .map_err(|error| state_failure(&config, &error))?;
-        let own = issue_own(&config, &ca, &server_key, &store, now)?;
+        let own = Own { config: &config, ca: &ca, key: &server_key, store: &store, lifetime_s };
+        let own = own.first(now)?;
         let tls = tls::Identity::empty();
         let limits = Limits {
             per_address: config.enrolment.sessions_per_address,
@@ -126,7 +128,14 @@ impl Authority {
     /// # Errors
     /// A [`Failure`] from the registry.
     pub fn renew_own(&self, now: Timestamp) -> Result<(), Failure> {
-        let own = issue_own(&self.config, &self.ca, &self.server_key, &self.store, now)?;
+        let own = Own {
+            config: &self.config,
+            ca: &self.ca,
+            key: &self.server_key,
+            store: &self.store,
+            lifetime_s: self.policy().data().lifetime_s,
+        };
+        let own = own.issue(now)?;
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = own;
         self.serve_own()
     }
@@ -175,6 +184,31 @@ impl Authority {
         self.store.read(|view| {
             Ok(Summary { devices: devices::count(view, now.as_second())?, log: log::head(view)? })
         })
+    }
+
+    /// Whether the CA behind this authority can sign; if not, why.
+    #[must_use]
+    pub fn ca_problem(&self) -> Option<String> {
+        self.ca.problem()
+    }
+
+    /// Stays logged in at the CA behind this authority, if there is one, and passes revocations on.
+    ///
+    /// # Errors
+    /// A [`Failure`] from the registry.
+    pub fn keep_ca(&self, now: Timestamp) -> Result<(), Failure> {
+        if let Some(ca) = self.ca.external() {
+            ca.maintain();
+        }
+        if self.ca.problem().is_none() {
+            withdrawal::pass_on(self, now)?;
+        }
+        Ok(())
+    }
+
+    /// Has the CA sign a leaf for the request `csr`, whose signature was verified.
+    pub(crate) fn issue(&self, leaf: &Leaf, csr: &[u8], now: Timestamp) -> Result<Issued, Failure> {
+        Ok(self.ca.issue(leaf, csr, self.policy().data().lifetime_s, now)?)
     }
 
     /// The URI in the authority's certificate.
@@ -236,13 +270,33 @@ fn read_ca_certificate(config: &Config) -> Result<Vec<u8>, Failure> {
     Ok(chain.swap_remove(0))
 }
 
+fn open_ca(config: &Config, certificate: &[u8]) -> Result<Ca, Failure> {
+    let failed = |error: CaError| state_failure(config, &error);
+    let fleet = config.fleet.clone();
+    match &config.ca {
+        CaConfig::BuiltIn => {
+            let key = files::read_private(&config.state_file(StateFile::CaKey), FILE_LIMIT)?;
+            let ca = BuiltIn::open(fleet, certificate, &text(&key)?).map_err(failed)?;
+            Ok(Ca::BuiltIn(ca))
+        }
+        CaConfig::Vault(vault) => {
+            let trust = FleetCa::from_der(&[certificate.to_owned()])
+                .map_err(|error| failed(CaError::Files(format!("ca.pem: {error}"))))?;
+            let unwrapped = config.state_file(StateFile::VaultSecretId);
+            let vault =
+                Vault::new(vault.clone(), fleet.clone(), trust.for_fleet(fleet), unwrapped)?;
+            Ok(Ca::Vault(Box::new(vault)))
+        }
+    }
+}
+
 fn text(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
     std::str::from_utf8(bytes).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| {
         Failure::new(codes::FILE_FORMAT, "ca.key: is not PEM", "restore it from a backup")
     })
 }
 
-fn state_failure(config: &Config, error: &CaError) -> Failure {
+pub(crate) fn state_failure(config: &Config, error: &CaError) -> Failure {
     let directory = config.state_dir.display();
     Failure::new(
         codes::FILE_FORMAT,
@@ -262,25 +316,4 @@ fn open_registry(config: &Config, log_key: &LogKey) -> Result<Store, Failure> {
     })?;
     store.write("check_log", |tx| Ok::<_, StoreError>(check::at_start(tx, log_key)?))?;
     Ok(store)
-}
-
-fn issue_own(
-    config: &Config,
-    ca: &Ca,
-    key: &ServerKey,
-    store: &Store,
-    now: Timestamp,
-) -> Result<Issued, Failure> {
-    let leaf = Leaf {
-        role: Role::Authority,
-        public_key: key
-            .public_key()
-            .map_err(|error| state_failure(config, &CaError::Files(error.to_string())))?,
-        x25519: None,
-        dns_names: config.dns_names(),
-        addresses: config.addresses(),
-    };
-    let issued = ca.issue(&leaf, now)?;
-    store.write("issue_own", |tx| issuance::record(tx, &leaf.role, 0, &issued, now))?;
-    Ok(issued)
 }

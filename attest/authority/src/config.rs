@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use sealsum_attest::ids::Fleet;
 use sealsum_daemon::{Failure, Program, config};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use crate::ca::vault::VaultConfig;
 
 /// What the operator decides.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +35,20 @@ pub struct Config {
     /// How many may enrol at a time.
     #[serde(default)]
     pub enrolment: Enrolment,
+    /// Who signs certificates.
+    #[serde(default)]
+    pub ca: CaConfig,
+}
+
+/// Who signs certificates.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CaConfig {
+    /// This program, with a key file of its own.
+    #[default]
+    BuiltIn,
+    /// Vault's or OpenBao's PKI.
+    Vault(VaultConfig),
 }
 
 /// The plain HTTP endpoint for the machine itself.
@@ -66,6 +82,9 @@ impl Config {
             // By components, so that no `/./` is left.
             *written = base.join(&*written).components().collect();
         }
+        if let CaConfig::Vault(vault) = &mut loaded.ca {
+            vault.resolve(base);
+        }
         Ok(loaded)
     }
 
@@ -73,6 +92,12 @@ impl Config {
         if self.enrolment.sessions_per_address == 0 {
             let why = "nobody could enrol";
             return Err(config::invalid(path, "enrolment.sessions_per_address", why, "write 64"));
+        }
+        if let CaConfig::Vault(vault) = &self.ca
+            && let Err((key, why)) = vault.check()
+        {
+            let hint = "see \"The company's own PKI\" in docs/operating.md";
+            return Err(config::invalid(path, key, why, hint));
         }
         Ok(())
     }
@@ -107,8 +132,10 @@ impl Config {
 pub enum StateFile {
     /// The CA's certificate; everybody pins it.
     CaCertificate,
-    /// The CA's key.
+    /// The key of the built-in CA.
     CaKey,
+    /// The secret id for Vault that could be unwrapped only once.
+    VaultSecretId,
     /// The key of the authority's own certificate; signs status lists and results too.
     ServerKey,
     /// The Ed25519 seed that signs the head of the log.
@@ -126,6 +153,7 @@ impl StateFile {
         match self {
             Self::CaCertificate => "ca.pem",
             Self::CaKey => "ca.key",
+            Self::VaultSecretId => "vault-secret-id",
             Self::ServerKey => "authority.key",
             Self::LogKey => "log.key",
             Self::LogVerifier => "log.vkey",

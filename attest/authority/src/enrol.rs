@@ -33,7 +33,7 @@ use crate::store::{
     self as store, DeviceRow, Occasion, RoleKind, StoreError, TokenRow, baselines, devices,
     evidence as evidence_rows,
 };
-use crate::{issuance, lineage, policy, tokens};
+use crate::{issuance, lineage, policy, tokens, withdrawal};
 
 /// A device that was given a challenge.
 pub struct Open {
@@ -142,7 +142,7 @@ fn finish_uncounted(
     };
     lineage::check_enrolment(authority, now, &verified, token.as_ref())?;
     let leaf = leaf_of(&verified);
-    let issued = authority.ca.issue(&leaf, now)?;
+    let issued = authority.issue(&leaf, &answer.csr.0, now)?;
     let admission = Admission {
         verified: &verified,
         token: token.as_ref(),
@@ -150,8 +150,10 @@ fn finish_uncounted(
         files,
         issued: &issued,
     };
-    let Recorded { epoch, log, result_jwt } =
-        authority.store.write("enrol_device", |tx| admission.record(authority, tx, now))?;
+    let Recorded { epoch, log, result_jwt } = authority
+        .store
+        .write("enrol_device", |tx| admission.record(authority, tx, now))
+        .inspect_err(|_| withdrawal::discard(authority, &issued))?;
     if token.is_none() {
         authority.comebacks.note(device, now.as_second());
     }

@@ -18,7 +18,20 @@ impl From<StoreError> for Failure {
 
 impl From<CaError> for Failure {
     fn from(error: CaError) -> Self {
-        Failure::bug(error.to_string())
+        match error {
+            CaError::Unavailable(why) => busy(&format!("its CA cannot sign: {why}")),
+            CaError::Refused(why) => {
+                tracing::error!(why, "the CA refused");
+                let hint = "the operator of the authority must correct it; then again";
+                Failure::new(codes::CA_REFUSED, format!("CA of the fleet: {why}"), hint)
+            }
+            CaError::Names(why) => Failure::new(
+                codes::BODY_INVALID,
+                format!("certificate request: {why}"),
+                "a request with the subject alternative names of docs/operating.md",
+            ),
+            other => Failure::bug(other.to_string()),
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! The authority's own P-256 key, for TLS, status lists and results. The log's key is
 //! [`sealsum_log::key::LogKey`].
 
-use rcgen::KeyPair;
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use sealsum_attest::certificate::{CertificateError, PublicKey};
+use sealsum_attest::names::Names;
 use zeroize::Zeroizing;
 
 use crate::ca::CaError;
@@ -48,6 +49,28 @@ impl ServerKey {
     /// [`CertificateError::Key`] never happens for a key that ring made.
     pub fn public_key(&self) -> Result<PublicKey, CertificateError> {
         PublicKey::from_sec1(self.pair.public_key().as_ref())
+    }
+
+    /// A PKCS#10 request for these names, DER.
+    ///
+    /// # Errors
+    /// [`CaError::Profile`] for names that fit no certificate.
+    pub fn request(&self, names: &Names) -> Result<Vec<u8>, CaError> {
+        let profile = |error: rcgen::Error| CaError::Profile(error.to_string());
+        let pkcs8 = self.pkcs8.as_slice().into();
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ECDSA_P256_SHA256)
+            .map_err(profile)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for uri in &names.uris {
+            params.subject_alt_names.push(SanType::URI(uri.as_str().try_into().map_err(profile)?));
+        }
+        for dns in &names.dns_names {
+            let dns = dns.as_str().try_into().map_err(profile)?;
+            params.subject_alt_names.push(SanType::DnsName(dns));
+        }
+        params.subject_alt_names.extend(names.addresses.iter().copied().map(SanType::IpAddress));
+        Ok(params.serialize_request(&key).map_err(profile)?.der().to_vec())
     }
 
     /// The private half for the TLS server.

@@ -9,7 +9,8 @@
 //! | `lineage` | whether a device is one machine, or there is a copy of it |
 //! | [`devices`], [`status_list`] | who is one, and who no longer |
 //! | [`tokens`], [`sessions`], [`rate`] | who may try |
-//! | [`ca`], [`keys`] | certificates and the authority's own keys |
+//! | [`ca`], [`withdrawal`] | certificates, and their end, from the built-in CA or the company's |
+//! | [`keys`] | the authority's own keys |
 //! | [`store`], [`log`] | what is known, and the append-only record of what was decided |
 //!
 //! Time is an argument of everything that decides; only the process reads the clock.
@@ -30,6 +31,7 @@ pub mod keys;
 mod lineage;
 pub mod log;
 pub mod metrics;
+mod own;
 pub mod policy;
 pub mod rate;
 mod record;
@@ -41,3 +43,4 @@ pub mod setup;
 pub mod status_list;
 pub mod store;
 pub mod tokens;
+pub mod withdrawal;

@@ -1,5 +1,6 @@
 //! `sealsum-authority`: the command line.
 
+mod external;
 mod policy_commands;
 mod show;
 
@@ -43,6 +44,12 @@ enum Command {
         /// Certificates of TPM vendors, PEM or DER: a file or a directory
         #[arg(long, value_name = "PATH")]
         tpm_roots: Vec<PathBuf>,
+        /// Let Vault or OpenBao sign: a file with the keys of [ca], see docs/operating.md
+        #[arg(long, value_name = "FILE")]
+        vault: Option<PathBuf>,
+        /// SHA-256 of Vault's CA certificate; without it, init shows it and asks
+        #[arg(long, value_name = "HEX", requires = "vault")]
+        ca_sha256: Option<String>,
     },
     /// Run until a signal
     Run {
@@ -159,7 +166,11 @@ fn main() -> ExitCode {
 async fn dispatch(Cli { common, command }: Cli) -> ExitCode {
     let format = common.format;
     match command {
-        Command::Init { fleet, tpm_roots } => cli::finish(format, init(&common, fleet, &tpm_roots)),
+        Command::Init { fleet, tpm_roots, vault, ca_sha256 } => {
+            let signer = external::signer(vault.as_deref(), ca_sha256.as_deref());
+            let created = signer.and_then(|signer| init(&common, &signer, fleet, &tpm_roots));
+            cli::finish(format, created)
+        }
         Command::Run { ready_file } => match start(&common, ready_file.as_deref()).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => cli::finish::<Text>(format, Err(failure)),
@@ -199,11 +210,13 @@ async fn device(common: &CommonArgs, command: DeviceCommand) -> ExitCode {
 
 fn init(
     common: &CommonArgs,
+    signer: &setup::Signer,
     fleet: Fleet,
     tpm_roots: &[PathBuf],
 ) -> Result<setup::Created, Failure> {
     let config = common.config_path(Program::Authority);
-    setup::init(&config, common.dir.as_deref(), fleet, tpm_roots, time::now())
+    let dir = common.dir.as_deref();
+    setup::init_under(signer, &config, dir, fleet, tpm_roots, time::now())
 }
 
 async fn start(common: &CommonArgs, ready_file: Option<&Path>) -> Result<(), Failure> {

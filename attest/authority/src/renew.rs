@@ -26,7 +26,7 @@ use crate::failures::{evidence_refused, refused, replaced, shut_out};
 use crate::log;
 use crate::rate::site;
 use crate::store::{DeviceRecord, DeviceRow, Occasion, baselines, devices, evidence as rows};
-use crate::{issuance, lineage, policy, record};
+use crate::{issuance, lineage, policy, record, withdrawal};
 
 /// A device that was asked for a fresh quote.
 pub struct Open {
@@ -102,10 +102,12 @@ fn finish_uncounted(
             return Err(lineage::renewal_refused(authority, now, &device, answer, refusal));
         }
     };
-    let issued = authority.ca.issue(&leaf_of(&verified), now)?;
+    let issued = authority.issue(&leaf_of(&verified), &answer.csr.0, now)?;
     let renewal = Renewal { verified: &verified, issued: &issued, files: &files };
-    let Recorded { epoch, log, result_jwt } =
-        authority.store.write("renew_device", |tx| renewal.record(authority, tx, now))?;
+    let Recorded { epoch, log, result_jwt } = authority
+        .store
+        .write("renew_device", |tx| renewal.record(authority, tx, now))
+        .inspect_err(|_| withdrawal::discard(authority, &issued))?;
     tracing::info!(%device, epoch, log_index = log.index, "device renewed");
     Ok(EnrolGrant {
         device,

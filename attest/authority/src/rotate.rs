@@ -32,7 +32,7 @@ use crate::renew::{authorised, check_protocol, member};
 use crate::store::{
     DeviceRecord, DeviceRow, Occasion, devices, evidence as evidence_rows, lineage as lineage_rows,
 };
-use crate::{issuance, lineage, policy, record};
+use crate::{issuance, lineage, policy, record, withdrawal};
 
 /// Seconds that a certificate over replaced keys lives on, for rounds that it was entered with.
 pub const OLDER_LIVES_S: i64 = 60 * 60;
@@ -127,10 +127,12 @@ fn finish_uncounted(
             return Err(lineage::renewal_refused(authority, now, &device, shown, refusal));
         }
     };
-    let issued = authority.ca.issue(&leaf_of(&verified), now)?;
+    let issued = authority.issue(&leaf_of(&verified), &answer.renewal.csr.0, now)?;
     let rotation = Rotation { verified: &verified, issued: &issued, files: &files };
-    let Recorded { epoch, log, result_jwt } =
-        authority.store.write("rotate_device", |tx| rotation.record(authority, tx, now))?;
+    let Recorded { epoch, log, result_jwt } = authority
+        .store
+        .write("rotate_device", |tx| rotation.record(authority, tx, now))
+        .inspect_err(|_| withdrawal::discard(authority, &issued))?;
     tracing::info!(%device, epoch, log_index = log.index, "device renewed with new keys");
     Ok(EnrolGrant {
         device,

@@ -25,6 +25,9 @@ const SOCKET_MODE: u32 = 0o600;
 /// How often the authority looks whether its own certificate is due.
 const RENEWAL_CHECK: Duration = Duration::from_secs(30);
 
+/// How often it looks whether the CA behind it, if there is one, can sign.
+const CA_CHECK: Duration = Duration::from_secs(5);
+
 /// Runs the authority until a signal ends it.
 ///
 /// # Errors
@@ -39,9 +42,10 @@ pub async fn run(config: Config, ready_file: Option<&Path>) -> Result<(), Failur
     let ready = sockets.ready()?;
     let servers = sockets.serve(&authority, Arc::new(time::now), &shutdown)?;
     let renewal = tokio::spawn(renew_own(Arc::clone(&authority), shutdown.clone()));
+    let ca = tokio::spawn(keep_ca(Arc::clone(&authority), shutdown.clone()));
     ready::announce(ready_file, &ready)?;
     tracing::info!(fleet = %authority.info().fleet, listen = ?ready.listen, "authority ready");
-    for task in servers.into_iter().chain([renewal]) {
+    for task in servers.into_iter().chain([renewal, ca]) {
         task.await.map_err(|error| Failure::bug(format!("a server ended early: {error}")))?;
     }
     Ok(())
@@ -129,6 +133,8 @@ fn readiness(authority: &Arc<Authority>) -> health::Readiness {
             reasons.push(error.to_string());
         }
         reasons
+            .extend(authority.ca_problem().map(|problem| format!("the CA cannot sign: {problem}")));
+        reasons
     })
 }
 
@@ -145,6 +151,20 @@ async fn renew_own(authority: Arc<Authority>, shutdown: Shutdown) {
         match blocking(&authority, move |authority| authority.renew_own(now)).await {
             Ok(()) => tracing::info!("own certificate renewed"),
             Err(error) => tracing::error!(%error, "own certificate not renewed"),
+        }
+    }
+}
+
+/// Stays logged in at the CA behind the authority and passes revocations on to it.
+async fn keep_ca(authority: Arc<Authority>, shutdown: Shutdown) {
+    loop {
+        let kept = blocking(&authority, |authority| authority.keep_ca(time::now())).await;
+        if let Err(error) = kept {
+            tracing::error!(%error, "revocations not passed on");
+        }
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(CA_CHECK) => {}
         }
     }
 }

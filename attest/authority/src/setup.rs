@@ -5,7 +5,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use sealsum_attest::certificate::chain_from_pem;
 use sealsum_attest::events::{Event, authority_log};
 use sealsum_attest::hex;
 use sealsum_attest::ids::Fleet;
@@ -14,8 +13,9 @@ use sealsum_log::key::LogKey;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::ca::{self, CaError};
-use crate::config::StateFile;
+use crate::ca::vault::VaultConfig;
+use crate::ca::{self, CaError, builtin};
+use crate::config::{CaConfig, StateFile};
 use crate::keys::ServerKey;
 use crate::log;
 use crate::policy::{self, PolicySource, certificates_at};
@@ -65,6 +65,29 @@ impl fmt::Display for Created {
     }
 }
 
+/// Who signs the certificates of a new fleet.
+#[derive(Debug, Clone)]
+pub enum Signer {
+    /// A key that `init` makes.
+    BuiltIn,
+    /// Vault's or OpenBao's PKI, and the CA certificate (DER) that devices will pin.
+    Vault(Box<VaultConfig>, Vec<u8>),
+}
+
+/// Sets up a fleet with the built-in CA.
+///
+/// # Errors
+/// As [`init_under`].
+pub fn init(
+    config_path: &Path,
+    dir: Option<&Path>,
+    fleet: Fleet,
+    tpm_roots: &[PathBuf],
+    now: Timestamp,
+) -> Result<Created, Failure> {
+    init_under(&Signer::BuiltIn, config_path, dir, fleet, tpm_roots, now)
+}
+
 /// Sets up a fleet. With `dir`, everything goes inside it; otherwise the configuration goes to
 /// `config_path` and the state to its packaged place. The TPM roots go into a policy beside the
 /// configuration, which is put in force.
@@ -72,7 +95,8 @@ impl fmt::Display for Created {
 /// # Errors
 /// `file_exists` if there is a configuration already; `file_format` for a root that is no
 /// certificate; `file_write`.
-pub fn init(
+pub fn init_under(
+    signer: &Signer,
     config_path: &Path,
     dir: Option<&Path>,
     fleet: Fleet,
@@ -92,10 +116,10 @@ pub fn init(
     let policy_path = beside.join(POLICY_FILE);
     let source = PolicySource::new(policy_text(!roots.is_empty()), &policy_path)?;
     files::create(&policy_path, source.text.as_bytes(), files::PUBLIC)?;
-    let ca_sha256 = create_keys(&state_dir, &fleet, now)?;
+    let ca_sha256 = create_keys(&state_dir, &fleet, signer, now)?;
     create_registry(&state_dir, &fleet, &ca_sha256, source, now)?;
     // Last: a directory with a configuration is a complete one.
-    let text = configuration(&fleet, &written_state);
+    let text = configuration(&fleet, &written_state) + &ca_section(signer)?;
     files::create(config_path, text.as_bytes(), files::PUBLIC)?;
     Ok(Created {
         fleet,
@@ -150,22 +174,37 @@ fn copy_roots(beside: &Path, roots: &[Vec<u8>]) -> Result<(), Failure> {
 }
 
 /// Writes all keys and returns the fingerprint of the CA.
-fn create_keys(state: &Path, fleet: &Fleet, now: Timestamp) -> Result<String, Failure> {
-    let ca = ca::create(fleet, now).map_err(not_created)?;
+fn create_keys(
+    state: &Path,
+    fleet: &Fleet,
+    signer: &Signer,
+    now: Timestamp,
+) -> Result<String, Failure> {
     let log_seed = LogKey::draw_seed().map_err(|error| not_created(error.into()))?;
     let log_key = LogKey::from_seed(&authority_log(fleet), log_seed.as_ref())
         .ok_or_else(|| not_created(CaError::Files("log.key".into())))?;
     let server_key = ServerKey::draw().map_err(not_created)?;
     let secret = |file, bytes: &[u8]| files::create(&in_state(state, file), bytes, files::PRIVATE);
     let public = |file, bytes: &[u8]| files::create(&in_state(state, file), bytes, files::PUBLIC);
-    secret(StateFile::CaKey, ca.key_pem.as_bytes())?;
+    let certificate = match signer {
+        Signer::BuiltIn => {
+            let ca = builtin::create(fleet, now).map_err(not_created)?;
+            secret(StateFile::CaKey, ca.key_pem.as_bytes())?;
+            ca.certificate_der
+        }
+        Signer::Vault(_, certificate) => certificate.clone(),
+    };
     secret(StateFile::ServerKey, server_key.as_bytes())?;
     secret(StateFile::LogKey, log_seed.as_ref())?;
     public(StateFile::LogVerifier, format!("{}\n", log_key.verifier()).as_bytes())?;
-    public(StateFile::CaCertificate, ca.certificate_pem.as_bytes())?;
-    let chain = chain_from_pem(&ca.certificate_pem)
-        .map_err(|error| not_created(CaError::Files(error.to_string())))?;
-    Ok(hex::encode(&Sha256::digest(chain.concat())))
+    public(StateFile::CaCertificate, ca::pem("CERTIFICATE", &certificate).as_bytes())?;
+    Ok(ca_fingerprint(&certificate))
+}
+
+/// SHA-256 of a CA certificate, hex.
+#[must_use]
+pub fn ca_fingerprint(der: &[u8]) -> String {
+    hex::encode(&Sha256::digest(der))
 }
 
 fn create_registry(
@@ -192,6 +231,18 @@ fn in_state(state: &Path, file: StateFile) -> PathBuf {
 
 fn not_created(error: CaError) -> Failure {
     Failure::bug(format!("init: {error}"))
+}
+
+/// `[ca]`, if it is not what there is without it.
+fn ca_section(signer: &Signer) -> Result<String, Failure> {
+    #[derive(Serialize)]
+    struct Section {
+        ca: CaConfig,
+    }
+    let Signer::Vault(vault, _) = signer else { return Ok(String::new()) };
+    let section = Section { ca: CaConfig::Vault(vault.as_ref().clone()) };
+    let text = toml::to_string(&section).map_err(|error| Failure::bug(format!("[ca]: {error}")))?;
+    Ok(format!("\n# Who signs certificates.\n{text}"))
 }
 
 fn configuration(fleet: &Fleet, state_dir: &Path) -> String {
@@ -271,6 +322,29 @@ mod tests {
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_fleet_under_vault_has_no_ca_key_and_pins_vaults_certificate() {
+        let directory = tempfile::tempdir().unwrap();
+        let fleet: Fleet = "demo".parse().unwrap();
+        let certificate = builtin::create(&fleet, Timestamp::now()).unwrap().certificate_der;
+        let text = r#"
+            url = "https://vault.example:8200"
+            tls_ca = "/etc/ssl/vault.pem"
+            [approle]
+            role_id = "r"
+            secret_id = "credential:vault-secret-id"
+            wrapped = true
+        "#;
+        let vault: VaultConfig = toml::from_str(text).unwrap();
+        let signer = Signer::Vault(Box::new(vault), certificate.clone());
+        let (dir, path) = (directory.path(), directory.path().join("authority.toml"));
+        let created = init_under(&signer, &path, Some(dir), fleet, &[], Timestamp::now()).unwrap();
+        assert_eq!(created.ca_sha256, ca_fingerprint(&certificate));
+        assert!(!in_state(dir, StateFile::CaKey).exists());
+        let CaConfig::Vault(vault) = Config::load(&path).unwrap().ca else { panic!("built in") };
+        assert_eq!((vault.mount.as_str(), vault.approle.unwrap().wrapped), ("pki", true));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use sealsum_attest::inclusion::{MembersProof, MembersRequest};
 use sealsum_attest::messages::{
     AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, Bytes,
 };
+use sealsum_attest::names::Names;
 use sealsum_attest::tlog::note::NoteKey;
-use sealsum_authority::ca;
 use sealsum_authority::store::RoleKind;
 
 fn key(seed: u64) -> SigningKey {
@@ -65,10 +65,9 @@ fn an_aggregator_enrols_and_renews_with_the_same_names() {
         fleet.post_as(&client, "/v1/aggregator/renew", &renewal).parsed();
     let next = Identity::parse(&certificate(&renewed)).unwrap();
     assert_ne!(next.public_key, identity.public_key);
-    assert_eq!(
-        ca::names_of(&certificate(&renewed)).unwrap(),
-        (vec!["aggregator.example".to_owned()], vec![[127, 0, 0, 1].into()])
-    );
+    let names = Names::of_certificate(&certificate(&renewed)).unwrap();
+    assert_eq!(names.dns_names, ["aggregator.example".to_owned()].into());
+    assert_eq!(names.addresses, [[127, 0, 0, 1].into()].into());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use p256::ecdsa::Signature as EcdsaSignature;
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::sign::{Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme as TlsScheme};
+use sealsum_attest::names::Names;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
@@ -82,14 +83,19 @@ impl DeviceKey {
         Ok(signature.to_der().as_bytes().to_vec())
     }
 
-    /// A PKCS#10 request (DER) with an empty subject and no wishes: the authority decides what
-    /// the certificate says.
+    /// A PKCS#10 request (DER) with an empty subject, for the URIs of `names`. The authority
+    /// decides what the certificate says; a CA behind it may sign only names that were asked for.
     ///
     /// # Errors
     /// As [`Self::sign`].
-    pub fn certificate_request(&self) -> Result<Vec<u8>, TpmError> {
+    pub fn certificate_request(&self, names: &Names) -> Result<Vec<u8>, TpmError> {
         let mut parameters = rcgen::CertificateParams::default();
         parameters.distinguished_name = rcgen::DistinguishedName::new();
+        for uri in &names.uris {
+            let uri =
+                uri.as_str().try_into().map_err(|error: rcgen::Error| failed(error.to_string()))?;
+            parameters.subject_alt_names.push(rcgen::SanType::URI(uri));
+        }
         // rcgen's error cannot carry ours, so a signature that fails is remembered here.
         let signer = RequestSigner { key: self, failure: std::cell::RefCell::new(None) };
         let request = parameters.serialize_request(&signer);

@@ -110,6 +110,8 @@ macro_rules! codes {
 codes! {
     /// The other side said no.
     REFUSED = "refused", Refused;
+    /// The certification authority behind the fleet's authority does not sign as it must.
+    CA_REFUSED = "ca_refused", Refused;
     /// The caller may not use this task.
     TASK_NOT_ALLOWED = "task_not_allowed", Refused;
     /// The token is unknown, used up, expired, or for another role or device.

@@ -12,6 +12,7 @@ pub(crate) mod lineage;
 pub(crate) mod policies;
 pub(crate) mod status;
 pub(crate) mod tokens;
+pub(crate) mod withdrawn;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;

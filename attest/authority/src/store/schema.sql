@@ -45,6 +45,11 @@ CREATE TABLE left_storage_keys (
     PRIMARY KEY (device, srk_name)
 ) STRICT;
 
+-- Revocations that the CA behind the authority has heard of.
+CREATE TABLE withdrawn (
+    serial  BLOB PRIMARY KEY NOT NULL REFERENCES certificates (serial)
+) STRICT;
+
 -- Every X25519 identity ever bound to a device: a key belongs to one device, for good.
 CREATE TABLE x25519_keys (
     public_key  BLOB PRIMARY KEY NOT NULL CHECK (length(public_key) = 32),

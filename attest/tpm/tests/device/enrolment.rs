@@ -10,6 +10,7 @@ use sealsum_attest::ids::DeviceId;
 use sealsum_attest::messages::{
     Bytes, EnrolAnswer, EnrolRequest, Fixed, PROTOCOL_VERSION, PcrValues, RenewAnswer,
 };
+use sealsum_attest::names::Names;
 use sealsum_attest::policy::{EnrolmentPolicy, PcrMode, PolicyData};
 use sealsum_attest::refusals::Refusal;
 use sealsum_attest::tpm::{Attest, Attested, EcdsaSignature, PcrBank, alg};
@@ -98,7 +99,7 @@ impl Device<'_> {
             pcrs: quote.pcrs,
             certify_attest: certify.attest.into(),
             certify_signature: certify.signature.into(),
-            csr: self.identity.device_key().certificate_request()?.into(),
+            csr: self.identity.device_key().certificate_request(&Names::default())?.into(),
             activation_proof: Fixed(transcript.activation_proof(&secret)),
             x25519_proof: Fixed(proof),
         })
@@ -288,7 +289,7 @@ fn a_renewal_needs_the_tpm_again() {
         let mut rng = ChaCha20Rng::from_seed([8; 32]);
         let now = Timestamp::now();
         let session = RenewalSession::new(known.clone(), &authority.policy, now, &mut rng);
-        let csr = identity.device_key().certificate_request().unwrap();
+        let csr = identity.device_key().certificate_request(&Names::default()).unwrap();
         let renewal = Renewal {
             nonce: &session.challenge().nonce.0,
             device: &known.device,

@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
 };
+use sealsum_attest::names::Names;
 use sealsum_attest_tpm::{DeviceKey, TpmError};
 use sealsum_test_support::{TpmFactory, wire};
 use std::io::{Read, Write};
@@ -120,7 +121,7 @@ fn the_device_key_opens_mutual_tls() {
     let (identity, _) = new_identity(&chip);
     let authority = Authority::new();
     let key = identity.device_key();
-    let certificate = authority.sign_request(&key.certificate_request().unwrap());
+    let certificate = authority.sign_request(&key.certificate_request(&Names::default()).unwrap());
     let certified = certified(certificate.clone(), key);
     certified.keys_match().unwrap();
     let (port, serving) = authority.serve_once(b"welcome");
@@ -135,7 +136,8 @@ fn a_certificate_for_another_key_is_noticed_and_refused() {
     let chips = [factory.tpm(), factory.tpm()];
     let [a, b] = chips.each_ref().map(|chip| new_identity(chip).0);
     let authority = Authority::new();
-    let of_a = authority.sign_request(&a.device_key().certificate_request().unwrap());
+    let of_a =
+        authority.sign_request(&a.device_key().certificate_request(&Names::default()).unwrap());
     let mixed = certified(of_a, b.device_key());
     assert!(mixed.keys_match().is_err());
     let (port, serving) = authority.serve_once(b"never");
@@ -147,7 +149,7 @@ fn a_certificate_for_another_key_is_noticed_and_refused() {
 fn a_tampered_request_is_refused() {
     let chip = TpmFactory::trusted().tpm();
     let (identity, _) = new_identity(&chip);
-    let mut request = identity.device_key().certificate_request().unwrap();
+    let mut request = identity.device_key().certificate_request(&Names::default()).unwrap();
     *request.last_mut().unwrap() ^= 1;
     let request = CertificateSigningRequestDer::from(request);
     assert!(CertificateSigningRequestParams::from_der(&request).is_err());
@@ -159,11 +161,14 @@ fn a_missing_tpm_fails_the_handshake_and_the_request() {
     let (identity, _) = new_identity(&chip);
     let authority = Authority::new();
     let key = identity.device_key();
-    let certificate = authority.sign_request(&key.certificate_request().unwrap());
+    let certificate = authority.sign_request(&key.certificate_request(&Names::default()).unwrap());
     chip.stop();
     let (port, serving) = authority.serve_once(b"never");
     let failed = authority.connect(port, certified(certificate, key)).unwrap_err();
     assert!(failed.to_string().contains("cannot be reached"), "{failed}");
     assert!(serving.join().unwrap().is_none());
-    assert!(matches!(key.certificate_request(), Err(TpmError::Unreachable { .. })));
+    assert!(matches!(
+        key.certificate_request(&Names::default()),
+        Err(TpmError::Unreachable { .. })
+    ));
 }

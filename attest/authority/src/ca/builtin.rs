@@ -1,9 +1,8 @@
 //! The built-in certificate authority: one self-signed P-256 certificate, one key file.
 //!
-//! It signs three kinds of leaf (table in [`sealsum_attest::certificate`]). Nothing of a request
-//! but its public key gets into a certificate: names, uses and lifetime are decided here.
+//! Nothing of a request but its public key gets into a certificate: names, uses and lifetime are
+//! decided here.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,89 +12,30 @@ use rcgen::{
     SubjectPublicKeyInfo,
 };
 use sealsum_attest::certificate::{
-    LIFETIME_MAX_S, PublicKey, Role, X25519_EXTENSION_ARCS, x25519_extension_value,
+    LIFETIME_MAX_S, Role, X25519_EXTENSION_ARCS, x25519_extension_value,
 };
 use sealsum_attest::ids::Fleet;
 use sha2::{Digest as _, Sha256};
 use x509_cert::der::Decode as _;
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
 use zeroize::Zeroizing;
+
+use super::{CLOCK_SKEW_S, CaError, Issued, Leaf};
 
 /// The CA certificate outlives every leaf and most devices; replacing it is a new fleet.
 const CA_LIFETIME_S: u64 = 20 * 365 * 24 * 60 * 60;
 
-/// Certificates start this much early: devices' clocks are not exact.
-const CLOCK_SKEW_S: u64 = 300;
-
-/// The CA could not read its files or sign.
-#[derive(Debug, thiserror::Error)]
-pub enum CaError {
-    /// `ca.pem` or `ca.key` is not what `init` wrote.
-    #[error("the CA's files: {0}")]
-    Files(String),
-    /// The certificate asked for cannot be made.
-    #[error("the certificate cannot be made: {0}")]
-    Profile(String),
-    /// The operating system gave no random bytes.
-    #[error("no random bytes: {0}")]
-    Random(#[from] getrandom::Error),
-}
-
 /// A new CA, not yet written to its files.
 pub struct NewCa {
-    /// PEM of the certificate, for everybody.
-    pub certificate_pem: String,
+    /// The certificate, DER; for everybody.
+    pub certificate_der: Vec<u8>,
     /// PEM (PKCS#8) of the key, for nobody else.
     pub key_pem: Zeroizing<String>,
 }
 
-/// What a leaf certificate shall say.
-#[derive(Debug, Clone)]
-pub struct Leaf {
-    /// Whom it speaks for.
-    pub role: Role,
-    /// Its key.
-    pub public_key: PublicKey,
-    /// The X25519 identity; of devices only.
-    pub x25519: Option<[u8; 32]>,
-    /// DNS names; of servers only.
-    pub dns_names: Vec<String>,
-    /// Addresses; of servers only.
-    pub addresses: Vec<IpAddr>,
-}
-
-/// A signed leaf certificate.
-#[derive(Debug, Clone)]
-pub struct Issued {
-    /// The certificate.
-    pub der: Vec<u8>,
-    /// The chain to send with it, PEM, leaf first. The CA itself is pinned, so it is left out.
-    pub chain_pem: String,
-    /// Serial number as in the DER.
-    pub serial: Vec<u8>,
-    /// Start of its validity.
-    pub not_before: Timestamp,
-    /// End of its validity.
-    pub not_after: Timestamp,
-    /// SHA-256 of its SubjectPublicKeyInfo.
-    pub spki_sha256: [u8; 32],
-}
-
-impl Issued {
-    /// When two thirds of its life are over.
-    #[must_use]
-    pub fn renew_at(&self) -> Timestamp {
-        let life = self.not_after.duration_since(self.not_before);
-        self.not_before.saturating_add(life * 2 / 3).unwrap_or(self.not_after)
-    }
-}
-
-/// The certificate authority of one fleet.
-pub struct Ca {
+/// The certificate and the key of one fleet's CA.
+pub struct BuiltIn {
     fleet: Fleet,
     issuer: Issuer<'static, KeyPair>,
-    lifetime_s: u64,
 }
 
 /// Makes the key and the self-signed certificate of a fleet's CA.
@@ -112,20 +52,18 @@ pub fn create(fleet: &Fleet, now: Timestamp) -> Result<NewCa, CaError> {
     params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
     Validity::of(now, CA_LIFETIME_S)?.apply(&mut params);
     let certificate = params.self_signed(&key).map_err(profile)?;
-    Ok(NewCa { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+    Ok(NewCa {
+        certificate_der: certificate.der().to_vec(),
+        key_pem: Zeroizing::new(key.serialize_pem()),
+    })
 }
 
-impl Ca {
-    /// Opens the CA that [`create`] made. Leaves live for `lifetime_s` seconds, at most a day.
+impl BuiltIn {
+    /// Opens the CA that [`create`] made.
     ///
     /// # Errors
     /// [`CaError::Files`] if the two files do not belong together.
-    pub fn open(
-        fleet: Fleet,
-        certificate_der: &[u8],
-        key_pem: &str,
-        lifetime_s: u64,
-    ) -> Result<Self, CaError> {
+    pub fn open(fleet: Fleet, certificate_der: &[u8], key_pem: &str) -> Result<Self, CaError> {
         let files = |error: rcgen::Error| CaError::Files(error.to_string());
         let key = KeyPair::from_pem(key_pem).map_err(files)?;
         if subject_key(certificate_der)? != key.public_key_raw() {
@@ -133,22 +71,16 @@ impl Ca {
         }
         let certificate = rustls::pki_types::CertificateDer::from(certificate_der);
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(files)?;
-        Ok(Self { fleet, issuer, lifetime_s: lifetime_s.min(LIFETIME_MAX_S) })
+        Ok(Self { fleet, issuer })
     }
 
-    /// The fleet that its certificates are of.
-    #[must_use]
-    pub fn fleet(&self) -> &Fleet {
-        &self.fleet
-    }
-
-    /// Signs a leaf. The caller records it before it leaves the machine.
+    /// Signs a leaf that lives for `lifetime_s` seconds, at most a day.
     ///
     /// # Errors
     /// [`CaError`] for names that do not fit a certificate.
-    pub fn issue(&self, leaf: &Leaf, now: Timestamp) -> Result<Issued, CaError> {
+    pub fn issue(&self, leaf: &Leaf, lifetime_s: u64, now: Timestamp) -> Result<Issued, CaError> {
         let serial = random_serial()?;
-        let validity = Validity::of(now, self.lifetime_s)?;
+        let validity = Validity::of(now, lifetime_s.min(LIFETIME_MAX_S))?;
         let spki = leaf.public_key.to_spki();
         let mut params = self.params(leaf)?;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
@@ -181,38 +113,6 @@ impl Ca {
         }
         Ok(params)
     }
-}
-
-/// The DNS names and addresses of a certificate that this CA issued.
-///
-/// # Errors
-/// [`CaError::Profile`] for anything that it did not issue.
-pub fn names_of(der: &[u8]) -> Result<(Vec<String>, Vec<IpAddr>), CaError> {
-    let unreadable = |what: String| CaError::Profile(format!("an own certificate: {what}"));
-    let certificate =
-        x509_cert::Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
-    let (_, names) = certificate
-        .tbs_certificate()
-        .get_extension::<SubjectAltName>()
-        .map_err(|error| unreadable(error.to_string()))?
-        .ok_or_else(|| unreadable("no names".into()))?;
-    let (mut dns_names, mut addresses) = (Vec::new(), Vec::new());
-    for name in &names.0 {
-        match name {
-            GeneralName::DnsName(dns) => dns_names.push(dns.to_string()),
-            GeneralName::IpAddress(octets) => addresses.push(
-                address(octets.as_bytes()).ok_or_else(|| unreadable("a bad address".into()))?,
-            ),
-            _ => {}
-        }
-    }
-    Ok((dns_names, addresses))
-}
-
-/// Four or sixteen octets (RFC 5280, 4.2.1.6).
-fn address(octets: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
 
 fn uses(role: &Role) -> Vec<ExtendedKeyUsagePurpose> {
@@ -286,15 +186,18 @@ fn profile(error: rcgen::Error) -> CaError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sealsum_attest::certificate::{CertificateError, FleetCa, Identity, chain_from_pem};
+    use sealsum_attest::certificate::{
+        CertificateError, FleetCa, Identity, PublicKey, chain_from_pem,
+    };
     use sealsum_attest::ids::DeviceId;
 
-    fn new_ca(lifetime_s: u64) -> (Ca, FleetCa) {
+    const DAY: u64 = 86_400;
+
+    fn new_ca() -> (BuiltIn, FleetCa) {
         let fleet: Fleet = "demo".parse().unwrap();
         let new = create(&fleet, Timestamp::now()).unwrap();
-        let der = chain_from_pem(&new.certificate_pem).unwrap().remove(0);
-        let trust = FleetCa::from_pem(&new.certificate_pem).unwrap();
-        (Ca::open(fleet, &der, &new.key_pem, lifetime_s).unwrap(), trust)
+        let trust = FleetCa::from_der(std::slice::from_ref(&new.certificate_der)).unwrap();
+        (BuiltIn::open(fleet, &new.certificate_der, &new.key_pem).unwrap(), trust)
     }
 
     fn public_key() -> PublicKey {
@@ -323,11 +226,11 @@ mod tests {
 
     #[test]
     fn leaves_of_every_role_verify_under_the_ca() {
-        let (ca, trust) = new_ca(86_400);
+        let (ca, trust) = new_ca();
         let now = Timestamp::now();
         let aggregator = Leaf { role: Role::Aggregator("main".parse().unwrap()), ..authority() };
         for leaf in [device(), authority(), aggregator] {
-            let issued = ca.issue(&leaf, now).unwrap();
+            let issued = ca.issue(&leaf, DAY, now).unwrap();
             let identity = trust.verify(&[&issued.der], now).unwrap();
             assert_eq!(identity.role, leaf.role);
             assert_eq!(identity.x25519, leaf.x25519);
@@ -339,21 +242,10 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_a_server_can_be_carried_over() {
-        let (ca, _) = new_ca(86_400);
-        let leaf = Leaf {
-            addresses: vec![[192, 0, 2, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()],
-            ..authority()
-        };
-        let issued = ca.issue(&leaf, Timestamp::now()).unwrap();
-        assert_eq!(names_of(&issued.der).unwrap(), (leaf.dns_names, leaf.addresses));
-    }
-
-    #[test]
     fn no_leaf_lives_longer_than_a_day() {
-        let (ca, trust) = new_ca(1_000_000);
+        let (ca, trust) = new_ca();
         let now = Timestamp::now();
-        let issued = ca.issue(&device(), now).unwrap();
+        let issued = ca.issue(&device(), 10 * DAY, now).unwrap();
         let life = issued.not_after.duration_since(issued.not_before);
         assert_eq!(life.as_secs(), 86_400);
         assert_eq!(issued.renew_at().duration_since(issued.not_before).as_secs(), 57_600);
@@ -363,10 +255,10 @@ mod tests {
 
     #[test]
     fn another_fleets_ca_does_not_verify() {
-        let (ca, _) = new_ca(86_400);
-        let (_, stranger) = new_ca(86_400);
+        let (ca, _) = new_ca();
+        let (_, stranger) = new_ca();
         let now = Timestamp::now();
-        let issued = ca.issue(&device(), now).unwrap();
+        let issued = ca.issue(&device(), DAY, now).unwrap();
         assert!(matches!(
             stranger.verify(&[&issued.der], now),
             Err(CertificateError::Untrusted(_))
@@ -377,16 +269,16 @@ mod tests {
     fn a_foreign_key_file_is_refused() {
         let fleet: Fleet = "demo".parse().unwrap();
         let [one, two] = [(); 2].map(|()| create(&fleet, Timestamp::now()).unwrap());
-        let der = chain_from_pem(&one.certificate_pem).unwrap().remove(0);
-        assert!(matches!(Ca::open(fleet, &der, &two.key_pem, 86_400), Err(CaError::Files(_))));
+        let opened = BuiltIn::open(fleet, &one.certificate_der, &two.key_pem);
+        assert!(matches!(opened, Err(CaError::Files(_))));
     }
 
     #[test]
     fn serials_are_random_and_keep_their_length() {
-        let (ca, _) = new_ca(86_400);
+        let (ca, _) = new_ca();
         let serials: std::collections::BTreeSet<_> = (0..20)
             .map(|_| {
-                let issued = ca.issue(&device(), Timestamp::now()).unwrap();
+                let issued = ca.issue(&device(), DAY, Timestamp::now()).unwrap();
                 Identity::parse(&issued.der).unwrap().serial
             })
             .collect();
@@ -396,8 +288,8 @@ mod tests {
 
     #[test]
     fn openssl_shows_what_we_meant() {
-        let (ca, _) = new_ca(86_400);
-        let issued = ca.issue(&device(), Timestamp::now()).unwrap();
+        let (ca, _) = new_ca();
+        let issued = ca.issue(&device(), DAY, Timestamp::now()).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("leaf.pem");
         std::fs::write(&path, &issued.chain_pem).unwrap();
@@ -412,5 +304,26 @@ mod tests {
             assert!(text.contains(expected), "{expected} is missing in\n{text}");
         }
         assert!(!text.contains("TLS Web Server Authentication"), "{text}");
+    }
+
+    #[test]
+    fn openssl_verifies_our_chains() {
+        let fleet: Fleet = "demo".parse().unwrap();
+        let new = create(&fleet, Timestamp::now()).unwrap();
+        let ca = BuiltIn::open(fleet, &new.certificate_der, &new.key_pem).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let ca_pem = crate::ca::pem("CERTIFICATE", &new.certificate_der);
+        std::fs::write(directory.path().join("ca.pem"), ca_pem).unwrap();
+        for (leaf, purpose) in [(device(), "sslclient"), (authority(), "sslserver")] {
+            let issued = ca.issue(&leaf, DAY, Timestamp::now()).unwrap();
+            std::fs::write(directory.path().join("leaf.pem"), issued.chain_pem).unwrap();
+            let output = std::process::Command::new("openssl")
+                .args(["verify", "-x509_strict", "-CAfile", "ca.pem", "-purpose", purpose])
+                .arg("leaf.pem")
+                .current_dir(directory.path())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{purpose}: {output:?}");
+        }
     }
 }
