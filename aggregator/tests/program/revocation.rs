@@ -1,5 +1,6 @@
 //! A device that is revoked is out at once: off its connection, and out of the round it is in.
 
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use crate::device::Device;
@@ -38,26 +39,42 @@ fn an_open_connection_is_closed_and_a_new_one_refused() {
 }
 
 #[test]
-fn a_device_revoked_within_a_round_is_not_in_its_sum() {
+fn a_device_revoked_before_its_upload_is_not_in_the_sum() {
+    revoked_within_a_round(false);
+}
+
+#[test]
+fn a_device_revoked_after_its_upload_is_not_in_the_sum() {
+    revoked_within_a_round(true);
+}
+
+/// Device 0 is revoked while the others have not yet sent their masked input.
+fn revoked_within_a_round(uploads_first: bool) {
     let aggregator = Aggregator::start();
     let task = exact_task("").replace("mask = 8", "mask = 60");
     assert_eq!(aggregator.register(&task).exit, 0);
     let round = aggregator.open_round("exact");
     let mut devices = aggregator.devices(6);
+    let cut_off = Barrier::new(devices.len());
     std::thread::scope(|scope| {
         for (index, device) in devices.iter_mut().enumerate() {
-            let aggregator = &aggregator;
+            let (aggregator, cut_off) = (&aggregator, &cut_off);
             scope.spawn(move || {
                 let (round, advertised) = device.enter();
                 let masking = device.share(round, advertised);
                 if index == 0 {
+                    if uploads_first {
+                        device.upload(round, masking, &[1.0, 0.0, 0.0, 0.0]);
+                    }
                     revoke(aggregator, device);
                     let started = Instant::now();
                     while device.connection.request("GET", "/v1/rounds/open?wait=5", &[]).is_ok() {
                         assert!(started.elapsed() < LIMIT, "the connection stays open");
                     }
+                    cut_off.wait();
                     return;
                 }
+                cut_off.wait();
                 let checking = device.upload(round, masking, &[1.0, 0.0, 0.0, 0.0]);
                 let signed = device.check(round, checking);
                 device.reveal(round, signed);
@@ -71,6 +88,7 @@ fn a_device_revoked_within_a_round_is_not_in_its_sum() {
     let revoked = devices[0].id.to_string();
     let contributors = record["devices"]["contributors"].as_array().unwrap();
     assert!(contributors.iter().all(|device| *device != revoked));
+    assert_eq!(record["devices"]["blamed"][0]["code"], "revoked");
     assert!(record["seconds"]["mask"].as_f64().unwrap() < 50.0, "nobody waits for it");
 }
 
