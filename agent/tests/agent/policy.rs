@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::world::{Answer, World};
@@ -63,7 +64,7 @@ fn an_enforced_boot_state_is_approved_and_a_changed_one_again() {
 }
 
 #[test]
-fn the_next_renewal_meets_the_new_policy_and_a_broken_file_changes_nothing() {
+fn the_life_of_certificates_changes_with_the_next_renewal_and_a_broken_file_changes_nothing() {
     let world = World::new();
     let policy = Policy { file: world.dir.path().join("authority/policy.toml"), world: &world };
     let device = world.enrolled("device");
@@ -72,6 +73,12 @@ fn the_next_renewal_meets_the_new_policy_and_a_broken_file_changes_nothing() {
     policy.apply(|text| text + "lifetime = 60\n").refused("config_unknown_key", 4);
     policy.apply(|_| good.replace("\"tpm-roots\"", "\"gone\"")).refused("file_not_found", 4);
     device.run(&["renew"]).data();
+    policy.apply(|_| good.replace("86400", "3600")).data();
+    device.run(&["renew"]).data();
+    let identity = device.run(&["identity"]);
+    let end: Timestamp =
+        identity.data()["certificate"]["not_after"].as_str().unwrap().parse().unwrap();
+    assert!(end.duration_since(Timestamp::now()).as_secs() <= 3600, "{end}");
     // Without its own list, no software TPM is a member for longer than its certificate.
     policy.apply(|_| good.replace("software_tpm_roots", "# ")).data();
     device.run(&["renew"]).refused("evidence_refused", 7);

@@ -6,7 +6,7 @@ mod common;
 mod harness;
 
 use common::{Device, Vendor, pcrs};
-use harness::{Answer, Fleet, client};
+use harness::{Answer, Fleet, client, identity};
 use sealsum_attest::ids::DeviceId;
 use sealsum_attest::messages::{EnrolChallenge, EnrolGrant, RenewChallenge};
 use sealsum_authority::devices::State;
@@ -277,4 +277,18 @@ fn a_session_begun_under_another_policy_is_judged_by_the_new_one() {
     let challenge: EnrolChallenge = fleet.begin(&device, &fleet.token()).parsed();
     fleet.apply_policy(enforced(&baseline(0x12, 0x77))).unwrap();
     fleet.finish(&device, &challenge).refused(403, "evidence_refused", Some("35"));
+}
+#[test]
+fn certificates_live_as_long_as_the_policy_in_force_says() {
+    let fleet = Fleet::new();
+    let device = fleet.device(1);
+    let grant = fleet.enrol(&device);
+    let life = |grant: &EnrolGrant| {
+        let certificate = identity(grant);
+        certificate.not_after.duration_since(fleet.now()).as_secs()
+    };
+    assert!((86_000..=86_400).contains(&life(&grant)));
+    fleet.apply_policy(|text| text.replace("86400", "7200")).unwrap();
+    let renewed: EnrolGrant = renew(&fleet, &device, &grant).parsed();
+    assert!((6_800..=7_200).contains(&life(&renewed)), "{}", life(&renewed));
 }
