@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use sealsum_attest::ids::DeviceId;
 use sealsum_attest::inclusion::{Consistency, MembersProof, MembersRequest};
 use sealsum_attest::messages::{
-    AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, PROTOCOL_VERSION,
+    AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, Info, PROTOCOL_VERSION,
 };
 use sealsum_attest::status::{PERIOD_S, StatusList};
 use sealsum_daemon::codes;
@@ -123,6 +123,7 @@ fn serve(
     let any: tls::RoleCheck = Arc::new(|_| Ok(()));
     let config = tls::server_config(&identity, Clients::Optional(roots, any)).unwrap();
     let router = Router::new()
+        .route("/v1/info", get(info))
         .route("/v1/aggregator/enroll", post(enrol))
         .route("/v1/aggregator/renew", post(renew))
         .route("/v1/status-list", get(status_list))
@@ -137,6 +138,10 @@ fn serve(
         let connections = Connections::default();
         http::serve_tls(listener, config, router, Limits::default(), connections, stop).await;
     });
+}
+
+async fn info(State(state): State<Arc<Double>>) -> Json<Info> {
+    Json(Info { fleet: state.keys.fleet.clone(), protocol: PROTOCOL_VERSION })
 }
 
 async fn enrol(
