@@ -277,14 +277,18 @@ fn open_ca(config: &Config, certificate: &[u8]) -> Result<Ca, Failure> {
         CaConfig::BuiltIn => {
             let key = files::read_private(&config.state_file(StateFile::CaKey), FILE_LIMIT)?;
             let ca = BuiltIn::open(fleet, certificate, &text(&key)?).map_err(failed)?;
-            Ok(Ca::BuiltIn(ca))
+            Ok(Ca::BuiltIn(Box::new(ca)))
         }
         CaConfig::Vault(vault) => {
             let trust = FleetCa::from_der(&[certificate.to_owned()])
                 .map_err(|error| failed(CaError::Files(format!("ca.pem: {error}"))))?;
             let unwrapped = config.state_file(StateFile::VaultSecretId);
-            let vault =
-                Vault::new(vault.clone(), fleet.clone(), trust.for_fleet(fleet), unwrapped)?;
+            let vault = Vault::new(
+                vault.as_ref().clone(),
+                fleet.clone(),
+                trust.for_fleet(fleet),
+                unwrapped,
+            )?;
             Ok(Ca::Vault(Box::new(vault)))
         }
     }

@@ -48,7 +48,7 @@ pub enum CaConfig {
     #[default]
     BuiltIn,
     /// Vault's or OpenBao's PKI.
-    Vault(VaultConfig),
+    Vault(Box<VaultConfig>),
 }
 
 /// The plain HTTP endpoint for the machine itself.

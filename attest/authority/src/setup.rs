@@ -240,7 +240,7 @@ fn ca_section(signer: &Signer) -> Result<String, Failure> {
         ca: CaConfig,
     }
     let Signer::Vault(vault, _) = signer else { return Ok(String::new()) };
-    let section = Section { ca: CaConfig::Vault(vault.as_ref().clone()) };
+    let section = Section { ca: CaConfig::Vault(vault.clone()) };
     let text = toml::to_string(&section).map_err(|error| Failure::bug(format!("[ca]: {error}")))?;
     Ok(format!("\n# Who signs certificates.\n{text}"))
 }

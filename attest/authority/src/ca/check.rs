@@ -34,6 +34,7 @@ pub struct Wanted<'a> {
 /// What is wrong with it, and the setting of Vault's role that is for it.
 pub fn accept(der: &[u8], wanted: &Wanted<'_>, now: Timestamp) -> Result<Issued, String> {
     let Wanted { leaf, fleet, lifetime_s, trust } = wanted;
+    // A leaf that is a CA is refused here too.
     let identity = trust.verify(&[der], now).map_err(|error| format!("{error} (issuer_ref)"))?;
     let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
     if identity.role != leaf.role || identity.fleet != **fleet {
@@ -79,10 +80,7 @@ fn check_uses(certificate: &Certificate, role: &Role) -> Result<(), String> {
     if key_usage != Some(FlagSet::from(KeyUsages::DigitalSignature)) {
         return Err("its key is for more or less than signatures (key_usage)".into());
     }
-    match extension::<BasicConstraints>(certificate)? {
-        Some(constraints) if constraints.ca => Err("it is a CA".into()),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 fn extension<'a, E: Decode<'a, Error = der::Error> + AssociatedOid>(

@@ -123,7 +123,7 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
 /// The certification authority of one fleet. Its methods may block for some seconds.
 pub enum Ca {
     /// A key file of this program.
-    BuiltIn(BuiltIn),
+    BuiltIn(Box<BuiltIn>),
     /// Vault's or OpenBao's PKI.
     Vault(Box<Vault>),
 }
