@@ -16,7 +16,7 @@ build: deps
 	@$(CARGO) build --workspace --bins
 
 demo: build ## a fleet of twelve devices, each with its own software TPM, on this machine
-	@$(CARGO) run --quiet -p sealsum-demo
+	@$(or $(CARGO_TARGET_DIR),target)/debug/sealsum-demo
 
 test: deps ## every test, against real software TPMs
 	@$(CARGO) test --workspace
