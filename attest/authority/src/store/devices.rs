@@ -114,7 +114,7 @@ pub struct DeviceRow {
     pub record: DeviceRecord,
     /// Row of the last enrolment in the log.
     pub log_index: u64,
-    /// Set once; only [`CLONED`] can be lifted, by an operator's token for this very device.
+    /// Set once; only `cloned` can be lifted, by an operator's token for this very device.
     pub revoked: Option<Revocation>,
 }
 
