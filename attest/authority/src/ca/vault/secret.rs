@@ -1,6 +1,7 @@
 //! Tokens and secret ids.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sealsum_daemon::{Failure, codes, files};
 use serde::de::Deserializer;
@@ -10,15 +11,16 @@ use zeroize::Zeroizing;
 /// The largest file of a secret, bytes.
 const LIMIT: u64 = 64 * 1024;
 
-/// A secret text, wiped when it is dropped. Has no `Debug` and no `==`.
+/// A secret text, wiped when its last holder drops it. Has no `Debug` and no `==`; a clone is
+/// another holder, not another copy.
 #[derive(Clone)]
-pub(super) struct Secret(Zeroizing<String>);
+pub(super) struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
     /// Reads it from a file that only its owner may read, or from `credential:NAME`.
     pub(super) fn read(source: &str) -> Result<Self, Failure> {
         if source.starts_with("credential:") {
-            return files::read_secret(source).map(Self);
+            return files::read_secret(source).map(Self::new);
         }
         let bytes = files::read_private(Path::new(source), LIMIT)?;
         let text = std::str::from_utf8(&bytes).unwrap_or_default().trim();
@@ -29,7 +31,7 @@ impl Secret {
                 "a file that holds the secret and nothing else",
             ));
         }
-        Ok(Self(Zeroizing::new(text.to_owned())))
+        Ok(Self::new(Zeroizing::new(text.to_owned())))
     }
 
     /// The text itself.
@@ -37,15 +39,19 @@ impl Secret {
         &self.0
     }
 
-    /// Whether it is the same; both are ours, so time tells nobody anything.
+    /// Whether both hold the one text; no text is compared.
     pub(super) fn is(&self, other: &Self) -> bool {
-        self.0 == other.0
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn new(text: Zeroizing<String>) -> Self {
+        Self(Arc::new(text))
     }
 }
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+        String::deserialize(deserializer).map(|text| Self::new(Zeroizing::new(text)))
     }
 }
 
