@@ -14,26 +14,25 @@ use sealsum_attest::events::Event;
 use sealsum_attest::evidence::{self, Files};
 use sealsum_attest::hex;
 use sealsum_attest::ids::{DeviceId, SessionId};
-use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{EnrolAnswer, EnrolChallenge, EnrolGrant, EnrolRequest};
 use sealsum_attest::refusals;
 use sealsum_attest::verify::{self, Session, Verified};
 use sealsum_daemon::Failure;
-use sealsum_log::prove;
 use sha2::{Digest as _, Sha256};
 
 use crate::authority::{Authority, generator};
-use crate::ca::{Issued, Leaf};
+use crate::ca::Issued;
 use crate::failures::{busy, evidence_refused, shut_out};
+use crate::grant::{Recorded, grant};
 use crate::log;
 use crate::rate::site;
 use crate::record;
 use crate::sessions::NotOpened;
 use crate::store::{
-    self as store, DeviceRow, Occasion, RoleKind, StoreError, TokenRow, baselines, devices,
+    self as store, DeviceRow, Occasion, RoleKind, StoreError, TokenRow, devices,
     evidence as evidence_rows,
 };
-use crate::{issuance, lineage, policy, tokens, withdrawal};
+use crate::{issuance, lineage, policy, tokens};
 
 /// A device that was given a challenge.
 pub struct Open {
@@ -45,8 +44,8 @@ pub struct Open {
 ///
 /// 1. There is room for one more session, and the device has none open (43).
 /// 2. The token, if one is shown, is good for this device (9).
-/// 3. The device is not revoked (46) or shut out with its copy (44), its name is not another's (45), its X25519 key is not
-///    another's (42).
+/// 3. The device is not revoked (46) or shut out with its copy (44), its name is not another's
+///    (45), its X25519 key is not another's (42).
 /// 4. Everything that the keys and the endorsement show by themselves.
 ///
 /// # Errors
@@ -141,44 +140,16 @@ fn finish_uncounted(
         }
     };
     lineage::check_enrolment(authority, now, &verified, token.as_ref())?;
-    let leaf = leaf_of(&verified);
-    let issued = authority.issue(&leaf, &answer.csr.0, now)?;
-    let admission = Admission {
-        verified: &verified,
-        token: token.as_ref(),
-        transcript,
-        files,
-        issued: &issued,
-    };
-    let Recorded { epoch, log, result_jwt } = authority
-        .store
-        .write("enrol_device", |tx| admission.record(authority, tx, now))
-        .inspect_err(|_| withdrawal::discard(authority, &issued))?;
+    let granted =
+        grant(authority, now, &verified, &answer.csr.0, "device enrolled", |tx, issued| {
+            let token = token.as_ref();
+            let admission = Admission { verified: &verified, token, transcript, files, issued };
+            admission.record(authority, tx, now)
+        })?;
     if token.is_none() {
         authority.comebacks.note(device, now.as_second());
     }
-    tracing::info!(%device, epoch, log_index = log.index, "device enrolled");
-    Ok(EnrolGrant {
-        device,
-        fleet: authority.config.fleet.clone(),
-        certificate: issued.chain_pem.clone(),
-        epoch,
-        result_jwt,
-        log_index: log.index,
-        log,
-        renew_at: issued.renew_at(),
-    })
-}
-
-/// The certificate of a verified device.
-pub(crate) fn leaf_of(verified: &Verified) -> Leaf {
-    Leaf {
-        role: Role::Device(*verified.device()),
-        public_key: *verified.key(),
-        x25519: Some(verified.keys().x25519_public),
-        dns_names: Vec::new(),
-        addresses: Vec::new(),
-    }
+    Ok(granted)
 }
 
 /// Everything that becomes a fact together.
@@ -190,12 +161,6 @@ struct Admission<'a> {
     issued: &'a Issued,
 }
 
-struct Recorded {
-    epoch: u64,
-    log: Inclusion,
-    result_jwt: String,
-}
-
 impl Admission<'_> {
     /// One transaction: the checks again, since time has passed; the token; the end of older
     /// certificates; both rows of the log; the device; the evidence.
@@ -205,7 +170,6 @@ impl Admission<'_> {
         tx: &Connection,
         now: Timestamp,
     ) -> Result<Recorded, Failure> {
-        policy::demand_in_force(tx, self.verified.policy_sha256())?;
         let device = self.verified.device();
         let x25519 = self.verified.keys().x25519_public;
         check_records(tx, device, self.token, &x25519)?;
@@ -225,12 +189,10 @@ impl Admission<'_> {
         let log_index = issuance::record(tx, &role, epoch, self.issued, now)?;
         devices::put(tx, &self.row(before, epoch, log_index, now)?)?;
         devices::bind_x25519(tx, device, &x25519)?;
-        baselines::forget(tx, device)?;
         let mut files = self.files;
         files.insert(evidence::RESULT.to_owned(), result_jwt.clone().into_bytes());
         evidence_rows::insert(tx, device, log_index, Occasion::Enrolment, &files)?;
-        let log = prove::inclusion(tx, &authority.log_key, log_index)?;
-        Ok(Recorded { epoch, log, result_jwt })
+        Ok(Recorded { epoch, log_index, result_jwt })
     }
 
     /// What a device on record leaves behind when it comes back with new keys.

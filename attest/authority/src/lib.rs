@@ -5,6 +5,7 @@
 //! | [`setup`], [`config`] | `init` and `authority.toml` |
 //! | [`http`], [`admin`], [`run`] | routes for devices and aggregators, for the operator; the process |
 //! | [`enrol`], [`renew`], [`rotate`], [`aggregators`] | who becomes, and stays, a member |
+//! | `grant` | how each of that ends: a certificate that is a fact |
 //! | [`policy`] | which devices may, and how that is changed |
 //! | `lineage` | whether a device is one machine, or there is a copy of it |
 //! | [`devices`], [`status_list`] | who is one, and who no longer |
@@ -25,6 +26,7 @@ pub mod devices;
 pub mod enrol;
 pub mod evidence;
 mod failures;
+mod grant;
 pub mod http;
 mod issuance;
 pub mod keys;

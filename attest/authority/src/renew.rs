@@ -10,23 +10,22 @@ use sealsum_attest::events::Event;
 use sealsum_attest::evidence::{self, Files};
 use sealsum_attest::hex;
 use sealsum_attest::ids::DeviceId;
-use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{EnrolGrant, PROTOCOL_VERSION, RenewAnswer, RenewChallenge};
-use sealsum_attest::refusals;
-use sealsum_attest::verify::{self, RenewalSession, Verified};
+use sealsum_attest::refusals::{self, Refusal};
+use sealsum_attest::verify::{self, Known, RenewalSession, Verified};
 use sealsum_daemon::Failure;
-use sealsum_log::prove;
 use sha2::{Digest as _, Sha256};
 
 use crate::authority::{Authority, generator};
 use crate::ca::Issued;
 use crate::client::Client;
-use crate::enrol::{leaf_of, not_opened};
+use crate::enrol::not_opened;
 use crate::failures::{evidence_refused, refused, replaced, shut_out};
+use crate::grant::{Recorded, grant};
 use crate::log;
 use crate::rate::site;
-use crate::store::{DeviceRecord, DeviceRow, Occasion, baselines, devices, evidence as rows};
-use crate::{issuance, lineage, policy, record, withdrawal};
+use crate::store::{DeviceRecord, DeviceRow, Occasion, devices, evidence as rows};
+use crate::{issuance, lineage, policy, record};
 
 /// A device that was asked for a fresh quote.
 pub struct Open {
@@ -47,13 +46,8 @@ pub fn begin(
 ) -> Result<RenewChallenge, Failure> {
     check_protocol(protocol)?;
     let device = authorised(authority, now, client)?;
-    lineage::note_use(authority, now, client)?;
-    let serial = client.identity.serial.clone();
-    let known = authority.store.read(|view| {
-        let row = member(view, &device)?;
-        let shown = rows::last_enrolment(view, &device)?;
-        Ok::<_, Failure>(record::known(&row, &shown, serial.clone())?)
-    })?;
+    let known = on_record(authority, now, client, &device)?;
+    let serial = known.serial.clone();
     let session = RenewalSession::new(known, &authority.policy(), now, &mut generator()?);
     let challenge = session.challenge().clone();
     let (id, expires_at) = (session.id(), challenge.expires_at.as_second());
@@ -95,29 +89,10 @@ fn finish_uncounted(
         return Err(evidence_refused(refusals::OTHER_DEVICE.refuse(why)));
     }
     let files = evidence::of_renewal(session.challenge(), answer);
-    let verified = match verify::judge_renewal(session, answer, &authority.policy(), now) {
-        Ok(verified) => verified,
-        Err(refusal) => {
-            policy::note_refusal(authority, &device, &answer.pcrs, &refusal, now)?;
-            return Err(lineage::renewal_refused(authority, now, &device, answer, refusal));
-        }
-    };
-    let issued = authority.issue(&leaf_of(&verified), &answer.csr.0, now)?;
-    let renewal = Renewal { verified: &verified, issued: &issued, files: &files };
-    let Recorded { epoch, log, result_jwt } = authority
-        .store
-        .write("renew_device", |tx| renewal.record(authority, tx, now))
-        .inspect_err(|_| withdrawal::discard(authority, &issued))?;
-    tracing::info!(%device, epoch, log_index = log.index, "device renewed");
-    Ok(EnrolGrant {
-        device,
-        fleet: authority.config.fleet.clone(),
-        certificate: issued.chain_pem.clone(),
-        epoch,
-        result_jwt,
-        log_index: log.index,
-        log,
-        renew_at: issued.renew_at(),
+    let verified = verify::judge_renewal(session, answer, &authority.policy(), now)
+        .or_else(|refusal| not_judged_good(authority, now, &device, answer, refusal))?;
+    grant(authority, now, &verified, &answer.csr.0, "device renewed", |tx, issued| {
+        Renewal { verified: &verified, issued, files: &files }.record(authority, tx, now)
     })
 }
 
@@ -148,6 +123,33 @@ pub(crate) fn authorised(
     Ok(device)
 }
 
+/// What is on record of a device that begins a renewal, which is also a sign of who holds it.
+pub(crate) fn on_record(
+    authority: &Authority,
+    now: Timestamp,
+    client: &Client,
+    device: &DeviceId,
+) -> Result<Known, Failure> {
+    lineage::note_use(authority, now, client)?;
+    authority.store.read(|view| {
+        let row = member(view, device)?;
+        let shown = rows::last_enrolment(view, device)?;
+        Ok(record::known(&row, &shown, client.identity.serial.clone())?)
+    })
+}
+
+/// Keeps what a refused renewal tells: a boot state that awaits approval, or a copy of the device.
+pub(crate) fn not_judged_good(
+    authority: &Authority,
+    now: Timestamp,
+    device: &DeviceId,
+    answer: &RenewAnswer,
+    refusal: Refusal,
+) -> Result<Verified, Failure> {
+    policy::note_refusal(authority, device, &answer.pcrs, &refusal, now)?;
+    Err(lineage::renewal_refused(authority, now, device, answer, refusal))
+}
+
 pub(crate) fn member(view: &Connection, device: &DeviceId) -> Result<DeviceRow, Failure> {
     let row = devices::find(view, device)?
         .ok_or_else(|| refused("the device of this certificate is not enrolled"))?;
@@ -164,12 +166,6 @@ struct Renewal<'a> {
     files: &'a Files,
 }
 
-struct Recorded {
-    epoch: u64,
-    log: Inclusion,
-    result_jwt: String,
-}
-
 impl Renewal<'_> {
     fn record(
         &self,
@@ -177,7 +173,6 @@ impl Renewal<'_> {
         tx: &Connection,
         now: Timestamp,
     ) -> Result<Recorded, Failure> {
-        policy::demand_in_force(tx, self.verified.policy_sha256())?;
         let row = member(tx, self.verified.device())?;
         let claims = record::claims(authority, self.verified, self.files, row.epoch, self.issued);
         let result_jwt = claims.sign(&authority.own_chain(), |message| authority.sign(message))?;
@@ -194,9 +189,7 @@ impl Renewal<'_> {
         // Another policy may see another maker behind it.
         let ek = record::ek_facts(row.record.ek.algorithm, self.verified.endorsement());
         devices::put_record(tx, &row.device, &DeviceRecord { ek, attestation, ..row.record })?;
-        baselines::forget(tx, &row.device)?;
         rows::insert(tx, &row.device, log_index, Occasion::Renewal, self.files)?;
-        let log = prove::inclusion(tx, &authority.log_key, log_index)?;
-        Ok(Recorded { epoch: row.epoch, log, result_jwt })
+        Ok(Recorded { epoch: row.epoch, log_index, result_jwt })
     }
 }

@@ -13,26 +13,25 @@ use sealsum_attest::events::Event;
 use sealsum_attest::evidence::{self, Files};
 use sealsum_attest::hex;
 use sealsum_attest::ids::DeviceId;
-use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{EnrolGrant, RotateAnswer, RotateChallenge};
 use sealsum_attest::refusals;
 use sealsum_attest::verify::{self, RotationSession, Verified};
 use sealsum_daemon::Failure;
-use sealsum_log::prove;
 use sha2::{Digest as _, Sha256};
 
 use crate::authority::{Authority, generator};
 use crate::ca::Issued;
 use crate::client::Client;
-use crate::enrol::{leaf_of, not_opened};
+use crate::enrol::not_opened;
 use crate::failures::evidence_refused;
+use crate::grant::{Recorded, grant};
 use crate::log;
 use crate::rate::site;
-use crate::renew::{authorised, check_protocol, member};
+use crate::renew::{authorised, check_protocol, member, not_judged_good, on_record};
 use crate::store::{
     DeviceRecord, DeviceRow, Occasion, devices, evidence as evidence_rows, lineage as lineage_rows,
 };
-use crate::{issuance, lineage, policy, record, withdrawal};
+use crate::{issuance, record};
 
 /// Seconds that a certificate over replaced keys lives on, for rounds that it was entered with.
 pub const OLDER_LIVES_S: i64 = 60 * 60;
@@ -65,14 +64,9 @@ pub fn begin(
 ) -> Result<RotateChallenge, Failure> {
     check_protocol(protocol)?;
     let device = authorised(authority, now, client)?;
-    lineage::note_use(authority, now, client)?;
-    let serial = client.identity.serial.clone();
-    let known = authority.store.read(|view| {
-        check_new(view, &device, keys.x25519_public)?;
-        let row = member(view, &device)?;
-        let shown = evidence_rows::last_enrolment(view, &device)?;
-        Ok::<_, Failure>(record::known(&row, &shown, serial.clone())?)
-    })?;
+    authority.store.read(|view| check_new(view, &device, keys.x25519_public))?;
+    let known = on_record(authority, now, client, &device)?;
+    let serial = known.serial.clone();
     let (dk, x25519, rules) = (keys.dk_public, keys.x25519_public, authority.policy());
     let session = RotationSession::new(known, dk, x25519, &rules, now, &mut generator()?)
         .map_err(evidence_refused)?;
@@ -119,30 +113,11 @@ fn finish_uncounted(
     let mut files = evidence::of_renewal(&session.challenge().renewal, &answer.renewal);
     files.insert("certify.attest".into(), answer.certify_attest.0.clone());
     files.insert("certify.sig".into(), answer.certify_signature.0.clone());
-    let verified = match verify::judge_rotation(session, answer, &authority.policy(), now) {
-        Ok(verified) => verified,
-        Err(refusal) => {
-            let shown = &answer.renewal;
-            policy::note_refusal(authority, &device, &shown.pcrs, &refusal, now)?;
-            return Err(lineage::renewal_refused(authority, now, &device, shown, refusal));
-        }
-    };
-    let issued = authority.issue(&leaf_of(&verified), &answer.renewal.csr.0, now)?;
-    let rotation = Rotation { verified: &verified, issued: &issued, files: &files };
-    let Recorded { epoch, log, result_jwt } = authority
-        .store
-        .write("rotate_device", |tx| rotation.record(authority, tx, now))
-        .inspect_err(|_| withdrawal::discard(authority, &issued))?;
-    tracing::info!(%device, epoch, log_index = log.index, "device renewed with new keys");
-    Ok(EnrolGrant {
-        device,
-        fleet: authority.config.fleet.clone(),
-        certificate: issued.chain_pem.clone(),
-        epoch,
-        result_jwt,
-        log_index: log.index,
-        log,
-        renew_at: issued.renew_at(),
+    let shown = &answer.renewal;
+    let verified = verify::judge_rotation(session, answer, &authority.policy(), now)
+        .or_else(|refusal| not_judged_good(authority, now, &device, shown, refusal))?;
+    grant(authority, now, &verified, &shown.csr.0, "device renewed with new keys", |tx, issued| {
+        Rotation { verified: &verified, issued, files: &files }.record(authority, tx, now)
     })
 }
 
@@ -163,12 +138,6 @@ struct Rotation<'a> {
     verified: &'a Verified,
     issued: &'a Issued,
     files: &'a Files,
-}
-
-struct Recorded {
-    epoch: u64,
-    log: Inclusion,
-    result_jwt: String,
 }
 
 impl Rotation<'_> {
@@ -198,14 +167,13 @@ impl Rotation<'_> {
         log::append(tx, second, &event)?;
         let log_index = issuance::record(tx, &Role::Device(*device), epoch, self.issued, now)?;
         let known = DeviceRecord {
+            ek: record::ek_facts(row.record.ek.algorithm, self.verified.endorsement()),
             keys: record::of_keys(keys),
             attestation: record::attestation(self.verified),
-            ..row.record
         };
         devices::put(tx, &DeviceRow { epoch, record: known, ..row })?;
         devices::bind_x25519(tx, device, &keys.x25519_public)?;
         evidence_rows::insert(tx, device, log_index, Occasion::Renewal, self.files)?;
-        let log = prove::inclusion(tx, &authority.log_key, log_index)?;
-        Ok(Recorded { epoch, log, result_jwt })
+        Ok(Recorded { epoch, log_index, result_jwt })
     }
 }

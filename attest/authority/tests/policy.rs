@@ -89,6 +89,28 @@ fn a_member_whose_boot_state_changed_is_pending_once_its_certificate_is_over() {
 }
 
 #[test]
+fn a_renewal_with_new_keys_ends_the_wait_for_approval() {
+    let fleet = Fleet::with_policy(enforced(&baseline(0x11, 0x77)));
+    let (old, mut new) = (fleet.device(1), fleet.device(7));
+    let grant = fleet.enrol(&old);
+    (new.ek, new.ek_public, new.ek_certificate) = (old.ek, old.ek_public, old.ek_certificate);
+    (new.ak, new.ak_public) = (old.ak, old.ak_public);
+    new.pcrs = pcrs(&[(0, 0x22), (7, 0x77)]);
+    let old = fleet.device(1);
+    let rotate = || {
+        let certificate = client(&old, &grant);
+        let challenge = fleet.rotation_challenge(&certificate, &new).parsed();
+        fleet.rotation_answer(&certificate, &fleet.rotation(&new, &grant, &challenge))
+    };
+    rotate().refused(403, "evidence_refused", Some("35"));
+    assert_eq!(fleet.show(&grant.device).pending.unwrap().pcrs, new.pcrs);
+    fleet.apply_policy(|text| text + &baseline(0x22, 0x77)).unwrap();
+    let rotated: EnrolGrant = rotate().parsed();
+    let view = fleet.show(&grant.device);
+    assert_eq!((rotated.epoch, view.pending.is_none()), (2, true));
+}
+
+#[test]
 fn nobody_can_approve_that_nothing_was_measured() {
     let fleet = Fleet::with_policy(enforced(&baseline(0x11, 0x77)));
     let mut device = fleet.device(1);
