@@ -6,13 +6,12 @@
 mod common;
 
 use common::{Device, Vendor, World, now, pcrs, policy_data, vendor};
-use sealsum_attest::binding::Renewal;
 use sealsum_attest::endorsement::{Anchors, validate};
 use sealsum_attest::ids::DeviceId;
-use sealsum_attest::messages::{Bytes, EnrolAnswer, PcrValues, RenewAnswer};
+use sealsum_attest::messages::EnrolAnswer;
 use sealsum_attest::policy::{Door, EnrolmentPolicy, Firmware, PcrMode, PolicyData};
 use sealsum_attest::refusals::{self as checks, Check, Refusal};
-use sealsum_attest::verify::{self, Known, RenewalSession, Verified};
+use sealsum_attest::verify::{self, RenewalSession, Verified};
 
 /// The running firmware of the software device.
 const RUNNING: u64 = 0x0001_0002_0003_0004;
@@ -33,31 +32,9 @@ fn enrol(world: &mut World) -> Result<Verified, Refusal> {
 /// Enrols by the world's policy and renews by another one.
 fn renew_by(world: &mut World, policy: &EnrolmentPolicy) -> Result<Verified, Refusal> {
     let verified = enrol(world).unwrap();
-    let known = Known {
-        device: *verified.device(),
-        keys: verified.keys().clone(),
-        shown: world.shown(),
-        last: verified.state(),
-        serial: vec![1],
-    };
+    let known = world.known(&verified);
     let session = RenewalSession::new(known.clone(), policy, now(), &mut world.rng);
-    let csr = world.device.csr();
-    let renewal = Renewal {
-        nonce: &session.challenge().nonce.0,
-        device: &known.device,
-        dk_name: &known.keys.dk_name,
-        x25519_public: &known.keys.x25519_public,
-        old_serial: &known.serial,
-        csr: &csr,
-    };
-    let blank = RenewAnswer {
-        session: session.id(),
-        quote_attest: Bytes::default(),
-        quote_signature: Bytes::default(),
-        pcrs: PcrValues::default(),
-        csr: Bytes(csr.clone()),
-    };
-    let answer = world.device.renew(&renewal, blank);
+    let answer = world.renewal_answer(&session, &known);
     verify::judge_renewal(session, &answer, policy, now())
 }
 

@@ -6,8 +6,7 @@ mod common;
 use std::thread;
 
 use common::{World, authority, now};
-use sealsum_attest::binding::Renewal;
-use sealsum_attest::messages::{Bytes, EnrolAnswer, EnrolRequest, PcrValues, RenewAnswer};
+use sealsum_attest::messages::{EnrolAnswer, EnrolRequest, RenewAnswer};
 use sealsum_attest::verify::{self, Admitted, Known, RenewalSession, Session};
 
 /// A binary field of a request.
@@ -203,23 +202,7 @@ fn each_flip(text: &[u8], mut judge: impl FnMut(usize, &[u8])) {
 /// A renewal by good evidence but for what is done to its answer.
 fn renewal_refused(world: &mut World, known: &Known, bend: impl FnOnce(&mut RenewAnswer)) -> bool {
     let session = RenewalSession::new(known.clone(), &world.policy, now(), &mut common::rng(11));
-    let csr = world.device.csr();
-    let renewal = Renewal {
-        nonce: &session.challenge().nonce.0,
-        device: &known.device,
-        dk_name: &known.keys.dk_name,
-        x25519_public: &known.keys.x25519_public,
-        old_serial: &known.serial,
-        csr: &csr,
-    };
-    let blank = RenewAnswer {
-        session: session.id(),
-        quote_attest: Bytes::default(),
-        quote_signature: Bytes::default(),
-        pcrs: PcrValues::default(),
-        csr: Bytes(csr.clone()),
-    };
-    let mut answer = world.device.renew(&renewal, blank);
+    let mut answer = world.renewal_answer(&session, known);
     bend(&mut answer);
     verify::judge_renewal(session, &answer, &world.policy, now()).is_err()
 }
@@ -230,13 +213,7 @@ fn every_bit_flip_and_truncation_of_a_renewal_is_refused() {
     let session = world.session();
     let answer = world.answer(&session);
     let verified = world.judge(session, &answer).unwrap();
-    let known = Known {
-        device: *verified.device(),
-        keys: verified.keys().clone(),
-        shown: world.shown(),
-        last: verified.state(),
-        serial: vec![1, 2, 3],
-    };
+    let known = world.known(&verified);
     assert!(!renewal_refused(&mut world, &known, |_| ()));
     type Field = fn(&mut RenewAnswer) -> &mut Vec<u8>;
     let fields: [Field; 3] =

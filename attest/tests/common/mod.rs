@@ -13,11 +13,14 @@ pub mod vendor;
 use jiff::Timestamp;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sealsum_attest::messages::{EnrolAnswer, EnrolRequest, PcrValues};
+use sealsum_attest::binding::Renewal;
+use sealsum_attest::messages::{Bytes, EnrolAnswer, EnrolRequest, PcrValues, RenewAnswer};
 use sealsum_attest::policy::{EnrolmentPolicy, PolicyData};
 use sealsum_attest::refusals::Refusal;
 use sealsum_attest::templates::EkAlgorithm;
-use sealsum_attest::verify::{self, AuthorityIdentity, Session, ShownEndorsement, Verified};
+use sealsum_attest::verify::{
+    self, AuthorityIdentity, Known, RenewalSession, Session, ShownEndorsement, Verified,
+};
 
 pub use device::Device;
 pub use vendor::Vendor;
@@ -93,6 +96,38 @@ impl World {
     /// The good answer to a session.
     pub fn answer(&self, session: &Session) -> EnrolAnswer {
         self.device.answer(session.request(), session.challenge(), &authority().spki_sha256)
+    }
+
+    /// What an authority has on record of the device once it enrolled.
+    pub fn known(&self, verified: &Verified) -> Known {
+        Known {
+            device: *verified.device(),
+            keys: verified.keys().clone(),
+            shown: self.shown(),
+            last: verified.state(),
+            serial: vec![1, 2, 3],
+        }
+    }
+
+    /// The device's answer to a renewal, over what it knows of itself.
+    pub fn renewal_answer(&mut self, session: &RenewalSession, own: &Known) -> RenewAnswer {
+        let csr = self.device.csr();
+        let renewal = Renewal {
+            nonce: &session.challenge().nonce.0,
+            device: &own.device,
+            dk_name: &own.keys.dk_name,
+            x25519_public: &own.keys.x25519_public,
+            old_serial: &own.serial,
+            csr: &csr,
+        };
+        let blank = RenewAnswer {
+            session: session.id(),
+            quote_attest: Bytes::default(),
+            quote_signature: Bytes::default(),
+            pcrs: PcrValues::default(),
+            csr: Bytes(csr.clone()),
+        };
+        self.device.renew(&renewal, blank)
     }
 
     pub fn judge(&self, session: Session, answer: &EnrolAnswer) -> Result<Verified, Refusal> {

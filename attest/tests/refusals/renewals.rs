@@ -3,9 +3,8 @@
 use p256::ecdsa::SigningKey;
 use p256::elliptic_curve::Generate;
 use rcgen::CertificateParams;
-use sealsum_attest::binding::Renewal;
 use sealsum_attest::ids::DeviceId;
-use sealsum_attest::messages::{Bytes, PcrValues, RenewAnswer};
+use sealsum_attest::messages::RenewAnswer;
 use sealsum_attest::refusals::Refusal;
 use sealsum_attest::verify::{self, Known, RenewalSession};
 
@@ -30,33 +29,11 @@ pub fn renew(
     let session = world.session();
     let answer = world.answer(&session);
     let verified = world.judge(session, &answer)?;
-    let mut known = Known {
-        device: *verified.device(),
-        keys: verified.keys().clone(),
-        shown: world.shown(),
-        last: verified.state(),
-        serial: vec![1, 2, 3],
-    };
+    let mut known = world.known(&verified);
     let seen = known.clone();
     bend_known(world, &mut known);
     let session = RenewalSession::new(known, &world.policy, now(), &mut world.rng);
-    let csr = world.device.csr();
-    let renewal = Renewal {
-        nonce: &session.challenge().nonce.0,
-        device: &seen.device,
-        dk_name: &seen.keys.dk_name,
-        x25519_public: &seen.keys.x25519_public,
-        old_serial: &seen.serial,
-        csr: &csr,
-    };
-    let blank = RenewAnswer {
-        session: session.id(),
-        quote_attest: Bytes::default(),
-        quote_signature: Bytes::default(),
-        pcrs: PcrValues::default(),
-        csr: Bytes(csr.clone()),
-    };
-    let mut answer = world.device.renew(&renewal, blank);
+    let mut answer = world.renewal_answer(&session, &seen);
     bend_answer(&mut answer);
     verify::judge_renewal(session, &answer, &world.policy, now()).map(|_| ())
 }
