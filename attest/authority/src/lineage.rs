@@ -184,6 +184,10 @@ fn shut_out(authority: &Authority, now: Timestamp, row: &DeviceRow, sign: Sign) 
             tracing::error!(%device, found = sign.word(), "ALARM: two machines act as one device");
             cloned(&device)
         }
-        Err(error) => error.into(),
+        Err(error) => {
+            let failure = Failure::from(error);
+            tracing::error!(%device, %failure, "ALARM: two machines act as one device, and are not shut out");
+            failure
+        }
     }
 }
