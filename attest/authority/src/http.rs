@@ -24,7 +24,7 @@ use sealsum_log::routes;
 use crate::authority::{Authority, blocking};
 use crate::client::Client;
 use crate::failures::busy;
-use crate::{aggregators, enrol, lineage, log, renew, rotate, status_list};
+use crate::{aggregators, enrol, log, renew, rotate, status_list};
 
 /// Tells the time; the program's tells the true one.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -188,17 +188,6 @@ async fn status_list(
     State(service): State<Service>,
     Extension(peer): Extension<Peer>,
 ) -> Result<Response, Problem> {
-    let work = move |authority: &Authority, now| {
-        // Whoever shows a certificate here uses it; nobody has to.
-        if peer.certificate().is_some() {
-            let noted = Client::of(authority, &peer)
-                .and_then(|client| lineage::note_use(authority, now, &client));
-            if let Err(why) = noted {
-                tracing::debug!("{}", why.message);
-            }
-        }
-        status_list::signed(authority, now)
-    };
-    let list = service.call(work).await?;
+    let list = service.call(move |authority, now| status_list::show(authority, now, &peer)).await?;
     Ok(([(CONTENT_TYPE, "application/json")], list).into_response())
 }

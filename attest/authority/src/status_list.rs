@@ -4,10 +4,28 @@ use jiff::{SignedDuration, Timestamp};
 use sealsum_attest::hex;
 use sealsum_attest::status::{PERIOD_S, StatusList};
 use sealsum_daemon::Failure;
+use sealsum_daemon::http::Peer;
 
 use crate::authority::Authority;
-use crate::issuance;
+use crate::client::Client;
 use crate::store::status;
+use crate::{issuance, lineage};
+
+/// The current list for whoever asks. A certificate is not needed; one that is shown is in use,
+/// which [`lineage`] wants to know.
+///
+/// # Errors
+/// As [`signed`].
+pub(crate) fn show(authority: &Authority, now: Timestamp, peer: &Peer) -> Result<Vec<u8>, Failure> {
+    if peer.certificate().is_some() {
+        let noted = Client::of(authority, peer)
+            .and_then(|client| lineage::note_use(authority, now, &client));
+        if let Err(why) = noted {
+            tracing::debug!("{}", why.message);
+        }
+    }
+    signed(authority, now)
+}
 
 /// The current list, encoded and signed.
 ///
