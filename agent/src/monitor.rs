@@ -230,7 +230,7 @@ impl Renewal {
 }
 
 /// Waits; false once the agent is stopping.
-fn pause(service: &Service, length: Duration) -> bool {
+pub(crate) fn pause(service: &Service, length: Duration) -> bool {
     let until = Instant::now() + length;
     while Instant::now() < until {
         if service.shutdown.is_triggered() {

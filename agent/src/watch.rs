@@ -3,22 +3,22 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sealsum_daemon::Failure;
 
+use crate::monitor::pause;
 use crate::service::Service;
 use crate::witness;
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(60);
-const TICK: Duration = Duration::from_millis(250);
 
 /// Starts looking. The thread ends with the process: it may hang in a network.
 pub fn start(service: &Arc<Service>) {
     let service = service.clone();
     thread::spawn(move || {
-        while !service.shutdown.is_triggered() {
+        loop {
             if service.witness.fork().is_none() {
                 let looked = look(&service);
                 service.health.log(&looked);
@@ -26,7 +26,9 @@ pub fn start(service: &Arc<Service>) {
                     tracing::warn!(code = failure.code.name(), "{}", failure.message);
                 }
             }
-            rest(&service);
+            if !pause(&service, PERIOD) {
+                return;
+            }
         }
     });
 }
@@ -34,11 +36,4 @@ pub fn start(service: &Arc<Service>) {
 fn look(service: &Service) -> Result<(), Failure> {
     let authority = witness::public_authority(&service.config)?;
     service.witness.look(&witness::checkpoint(&authority)?, &witness::ask(&authority))
-}
-
-fn rest(service: &Service) {
-    let until = Instant::now() + PERIOD;
-    while Instant::now() < until && !service.shutdown.is_triggered() {
-        thread::sleep(TICK);
-    }
 }
