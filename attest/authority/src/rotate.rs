@@ -64,8 +64,8 @@ pub fn begin(
 ) -> Result<RotateChallenge, Failure> {
     check_protocol(protocol)?;
     let device = authorised(authority, now, client)?;
-    authority.store.read(|view| check_new(view, &device, keys.x25519_public))?;
     let known = on_record(authority, now, client, &device)?;
+    authority.store.read(|view| check_new(view, &device, keys.x25519_public))?;
     let serial = known.serial.clone();
     let (dk, x25519, rules) = (keys.dk_public, keys.x25519_public, authority.policy());
     let session = RotationSession::new(known, dk, x25519, &rules, now, &mut generator()?)
