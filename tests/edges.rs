@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["sealsum-attest", "sealsum-attest-tpm", "sealsum-daemon", "sealsum-protocol"],
     ),
     ("sealsum-test-support", &[]),
+    ("sealsum-test-fleet", &["sealsum-protocol"]),
     ("sealsum-demo", &["sealsum-protocol", "sealsum-test-support"]),
     ("sealsum-tests", &[]),
 ];

@@ -1,15 +1,13 @@
 //! Each message of a whole round: it goes round, and nothing else decodes.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
-mod fleet;
-
-use fleet::*;
 use proptest::prelude::*;
 use sealsum_protocol::codec::{CodecError, Encode, Message};
 use sealsum_protocol::ids::Hash;
 use sealsum_protocol::messages::*;
 use sealsum_protocol::server::Stage;
 use sealsum_protocol::task::{Grant, ModelRule, SignedTask};
+use sealsum_test_fleet::*;
 
 /// Decodes a message and gives its bytes back, or says why not.
 type Recode = fn(&[u8]) -> Result<Vec<u8>, CodecError>;
@@ -26,44 +24,44 @@ fn all_messages() -> Vec<(&'static str, Vec<u8>, Recode)> {
     let grant = Grant::sign(task.hash(), 1, Hash([3; 32]), &owner());
     let mut granted = spec(task, 1);
     granted.grant = Some(grant.clone());
-    let mut simulation = Simulation::with_spec(4, granted.clone());
+    let mut rehearsal = Rehearsal::with_spec(4, granted.clone());
     let mut all: Vec<(&'static str, Vec<u8>, Recode)> = vec![
         ("task", granted.signed_task.to_bytes(), recode::<SignedTask>),
         ("grant", grant.to_bytes(), recode::<Grant>),
         ("open", Announcement { rounds: vec![granted] }.to_bytes(), recode::<Announcement>),
     ];
-    let roster: Roster = simulation.fetch(0, Stage::Roster).unwrap();
+    let roster: Roster = rehearsal.fetch(0, Stage::Roster).unwrap();
     let advertise = Advertise { signed: roster.entries[0].clone() };
     all.push(("advertise", advertise.to_bytes(), recode::<Advertise>));
     all.push(("roster", roster.to_bytes(), recode::<Roster>));
-    let client = take!(simulation, 0, Advertised);
-    let (identity, mut registry) = (&simulation.devices[0].identity, Registry::default());
+    let client = take!(rehearsal, 0, Advertised);
+    let (identity, mut registry) = (&rehearsal.devices[0].identity, Registry::default());
     let (client, shares) =
-        client.share(&roster, identity, &mut registry, START, &mut simulation.rng).unwrap();
+        client.share(&roster, identity, &mut registry, START, &mut rehearsal.rng).unwrap();
     all.push(("shares", shares.to_bytes(), recode::<SharedKeys>));
-    simulation.clients[0] = Client::Sharing(client);
-    simulation.send(0, sealsum_protocol::server::Incoming::Shares(shares)).unwrap();
-    simulation.share();
-    let inbound: InboundShares = simulation.fetch(0, Stage::InboundShares).unwrap();
+    rehearsal.clients[0] = Client::Sharing(client);
+    rehearsal.send(0, sealsum_protocol::server::Incoming::Shares(shares)).unwrap();
+    rehearsal.share();
+    let inbound: InboundShares = rehearsal.fetch(0, Stage::InboundShares).unwrap();
     all.push(("inbound", inbound.to_bytes(), recode::<InboundShares>));
     let ack = ShareAck { good: sealsum_protocol::bitmap::Bitmap::of(3, 0..3) };
     all.push(("ack", ack.to_bytes(), recode::<ShareAck>));
-    simulation.acknowledge();
-    let sharers: Sharers = simulation.fetch(0, Stage::Sharers).unwrap();
+    rehearsal.acknowledge();
+    let sharers: Sharers = rehearsal.fetch(0, Stage::Sharers).unwrap();
     all.push(("sharers", sharers.to_bytes(), recode::<Sharers>));
-    simulation.take_sharers();
-    simulation.mask();
-    let masked = MaskedInput { root: Hash([1; 32]), signature: simulation.round_key(0).sign(b"x") };
+    rehearsal.take_sharers();
+    rehearsal.mask();
+    let masked = MaskedInput { root: Hash([1; 32]), signature: rehearsal.round_key(0).sign(b"x") };
     all.push(("masked", masked.to_bytes(), recode::<MaskedInput>));
-    let survivors: Survivors = simulation.fetch(0, Stage::Survivors).unwrap();
+    let survivors: Survivors = rehearsal.fetch(0, Stage::Survivors).unwrap();
     all.push(("survivors", survivors.to_bytes(), recode::<Survivors>));
-    simulation.check();
-    let signed = ConsistencySignature { signature: simulation.round_key(0).sign(b"x") };
+    rehearsal.check();
+    let signed = ConsistencySignature { signature: rehearsal.round_key(0).sign(b"x") };
     all.push(("consistency", signed.to_bytes(), recode::<ConsistencySignature>));
-    let quorum: Quorum = simulation.fetch(0, Stage::Quorum).unwrap();
+    let quorum: Quorum = rehearsal.fetch(0, Stage::Quorum).unwrap();
     all.push(("quorum", quorum.to_bytes(), recode::<Quorum>));
-    simulation.take_quorum();
-    all.push(("reveal", simulation.reveal(0).unwrap().to_bytes(), recode::<Reveal>));
+    rehearsal.take_quorum();
+    all.push(("reveal", rehearsal.reveal(0).unwrap().to_bytes(), recode::<Reveal>));
     all
 }
 

@@ -1,9 +1,6 @@
 //! What a device refuses before it enters a round and when it is shown a roster.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
-mod fleet;
-
-use fleet::*;
 use sealsum_protocol::client::{self, Advertised, Answers, Sharing};
 use sealsum_protocol::error::{Error, Refusal};
 use sealsum_protocol::exchange::ExchangeKey;
@@ -16,6 +13,7 @@ use sealsum_protocol::server::Stage;
 use sealsum_protocol::signature::SecretKey;
 use sealsum_protocol::task::*;
 use sealsum_protocol::time::Now;
+use sealsum_test_fleet::*;
 
 struct Announced {
     spec: RoundSpec,
@@ -244,11 +242,11 @@ impl Shown {
     }
 
     fn of(n: usize, task: Task, policy: Policy) -> Self {
-        let mut simulation = Simulation::with_policies(n, spec(task, 1), |_| policy.clone());
-        let roster = simulation.fetch(0, Stage::Roster).expect("a roster");
-        let client = take!(simulation, 0, Advertised);
+        let mut rehearsal = Rehearsal::with_policies(n, spec(task, 1), |_| policy.clone());
+        let roster = rehearsal.fetch(0, Stage::Roster).expect("a roster");
+        let client = take!(rehearsal, 0, Advertised);
         let registry = Registry::default();
-        let mut others = simulation.devices;
+        let mut others = rehearsal.devices;
         let identity = others.remove(0).identity;
         Self { client, roster, registry, identity, now: START, others }
     }

@@ -1,9 +1,6 @@
 //! What a device refuses of a lying aggregator between the roster and its answer.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
-mod fleet;
-
-use fleet::*;
 use sealsum_protocol::bitmap::Bitmap;
 use sealsum_protocol::client::{Acknowledged, Checking, Masking, Sharing, Signed};
 use sealsum_protocol::error::Error;
@@ -11,6 +8,7 @@ use sealsum_protocol::guard::Guard;
 use sealsum_protocol::messages::*;
 use sealsum_protocol::server::Stage;
 use sealsum_protocol::time::Now;
+use sealsum_test_fleet::*;
 
 fn guard<T>(result: Result<T, Error>) -> Option<Guard> {
     result.err().map(|error| error.guard().expect("a refusal"))
@@ -21,12 +19,12 @@ fn late(now: Now) -> Now {
 }
 
 /// Five devices, c = 1, t = 3, Q = 4, A_min = 4; device 0 about to open its shares.
-fn sharing() -> (Simulation, Sharing, InboundShares) {
-    let mut simulation = Simulation::new(5, task(5, |_| {}));
-    simulation.share();
-    let inbound = simulation.fetch(0, Stage::InboundShares).unwrap();
-    let client = take!(simulation, 0, Sharing);
-    (simulation, client, inbound)
+fn sharing() -> (Rehearsal, Sharing, InboundShares) {
+    let mut rehearsal = Rehearsal::new(5, task(5, |_| {}));
+    rehearsal.share();
+    let inbound = rehearsal.fetch(0, Stage::InboundShares).unwrap();
+    let client = take!(rehearsal, 0, Sharing);
+    (rehearsal, client, inbound)
 }
 
 #[test]
@@ -46,8 +44,8 @@ fn shares_of_others_than_neighbours_or_unsigned_are_refused() {
     let (_, client, mut inbound) = sharing();
     inbound.shares[1].dealt = inbound.shares[2].dealt.clone();
     assert_eq!(guard(client.receive(&inbound, START)), Some(Guard::ForeignShare));
-    let (simulation, client, mut inbound) = sharing();
-    let of_other: InboundShares = simulation.fetch(1, Stage::InboundShares).unwrap();
+    let (rehearsal, client, mut inbound) = sharing();
+    let of_other: InboundShares = rehearsal.fetch(1, Stage::InboundShares).unwrap();
     let dealer = inbound.shares.iter().position(|share| share.dealer == 2).unwrap();
     let other = of_other.shares.iter().find(|share| share.dealer == 2).unwrap();
     inbound.shares[dealer] = other.clone();
@@ -57,12 +55,12 @@ fn shares_of_others_than_neighbours_or_unsigned_are_refused() {
     assert_eq!(guard(client.receive(&inbound, late(START))), Some(Guard::Deadline));
 }
 
-fn acknowledged() -> (Simulation, Acknowledged) {
-    let mut simulation = Simulation::new(5, task(5, |_| {}));
-    simulation.share();
-    simulation.acknowledge();
-    let client = take!(simulation, 0, Acknowledged);
-    (simulation, client)
+fn acknowledged() -> (Rehearsal, Acknowledged) {
+    let mut rehearsal = Rehearsal::new(5, task(5, |_| {}));
+    rehearsal.share();
+    rehearsal.acknowledge();
+    let client = take!(rehearsal, 0, Acknowledged);
+    (rehearsal, client)
 }
 
 fn sharers(places: impl IntoIterator<Item = usize>) -> Sharers {
@@ -101,9 +99,9 @@ fn a_neighbour_in_the_set_that_sent_nothing_is_refused() {
 }
 
 /// Dealers that seal garbage to device 0 under their own good signatures.
-fn garbage_from(dealers: &[usize]) -> (Simulation, Acknowledged, ShareAck) {
+fn garbage_from(dealers: &[usize]) -> (Rehearsal, Acknowledged, ShareAck) {
     use sealsum_protocol::merkle::Tree;
-    let (mut simulation, client, mut inbound) = sharing();
+    let (mut rehearsal, client, mut inbound) = sharing();
     let cohort = client.seat().cohort();
     for dealer in dealers {
         let place = inbound.shares.iter().position(|s| usize::from(s.dealer) == *dealer).unwrap();
@@ -116,19 +114,19 @@ fn garbage_from(dealers: &[usize]) -> (Simulation, Acknowledged, ShareAck) {
         let tree = Tree::new(leaves);
         share.path = tree.path(own_place).unwrap();
         let string = cohort.transcript.deal_string(*dealer, &share.dealer_commitment, &tree.root());
-        share.signature = sign_as(&mut simulation, *dealer, &string);
+        share.signature = sign_as(&mut rehearsal, *dealer, &string);
     }
     let (client, ack) = client.receive(&inbound, START).unwrap();
-    (simulation, client, ack)
+    (rehearsal, client, ack)
 }
 
 /// A corrupt device hands its round key to the aggregator.
 fn sign_as(
-    simulation: &mut Simulation,
+    rehearsal: &mut Rehearsal,
     index: usize,
     string: &[u8],
 ) -> sealsum_protocol::signature::Signature {
-    simulation.round_key(index).sign(string)
+    rehearsal.round_key(index).sign(string)
 }
 
 #[test]
@@ -141,24 +139,24 @@ fn a_ciphertext_that_does_not_open_costs_that_share_only() {
     assert_eq!(guard(client.sharers(&sharers(0..5), START)), Some(Guard::SharesLow));
 }
 
-fn masking() -> (Simulation, Masking) {
+fn masking() -> (Rehearsal, Masking) {
     masking_of(5)
 }
 
-fn masking_of(coordinates: u32) -> (Simulation, Masking) {
-    let mut simulation = Simulation::new(5, task(5, |fields| fields.coordinates = coordinates));
-    simulation.share();
-    simulation.acknowledge();
-    simulation.take_sharers();
-    let client = take!(simulation, 0, Masking);
-    (simulation, client)
+fn masking_of(coordinates: u32) -> (Rehearsal, Masking) {
+    let mut rehearsal = Rehearsal::new(5, task(5, |fields| fields.coordinates = coordinates));
+    rehearsal.share();
+    rehearsal.acknowledge();
+    rehearsal.take_sharers();
+    let client = take!(rehearsal, 0, Masking);
+    (rehearsal, client)
 }
 
 #[test]
 fn vectors_that_are_no_vectors_stay_home() {
-    let (mut simulation, client) = masking();
+    let (mut rehearsal, client) = masking();
     let mut refused = |update: &[f64], weight| {
-        client.prepare(update, weight, &mut simulation.rng).err().map(|refusal| refusal.guard)
+        client.prepare(update, weight, &mut rehearsal.rng).err().map(|refusal| refusal.guard)
     };
     assert_eq!(refused(&[0.0; 5], None), None);
     assert_eq!(refused(&[0.0; 4], None), Some(Guard::Norm));
@@ -168,44 +166,44 @@ fn vectors_that_are_no_vectors_stay_home() {
 
 #[test]
 fn a_copy_of_the_device_cannot_mask_after_it() {
-    let (mut simulation, client) = masking();
-    simulation.devices[0].counter.0.set(1);
-    let quantized = client.prepare(&[0.0; 5], None, &mut simulation.rng).unwrap();
-    let masked = client.mask(quantized, &mut simulation.devices[0].once, START);
+    let (mut rehearsal, client) = masking();
+    rehearsal.devices[0].counter.0.set(1);
+    let quantized = client.prepare(&[0.0; 5], None, &mut rehearsal.rng).unwrap();
+    let masked = client.mask(quantized, &mut rehearsal.devices[0].once, START);
     assert_eq!(guard(masked), Some(Guard::OnceCounter));
 
-    let (mut simulation, client) = masking();
+    let (mut rehearsal, client) = masking();
     let (mut other, of_other) = masking_of(4);
     let short = of_other.prepare(&[0.0; 4], None, &mut other.rng).unwrap();
-    let masked = client.mask(short, &mut simulation.devices[0].once, START);
+    let masked = client.mask(short, &mut rehearsal.devices[0].once, START);
     assert_eq!(guard(masked), Some(Guard::Norm));
-    assert_eq!(simulation.devices[0].counter.0.get(), 0, "nothing was spent");
+    assert_eq!(rehearsal.devices[0].counter.0.get(), 0, "nothing was spent");
 
-    let (mut simulation, client) = masking();
-    let quantized = client.prepare(&[0.0; 5], None, &mut simulation.rng).unwrap();
-    let masked = client.mask(quantized, &mut simulation.devices[0].once, late(START));
+    let (mut rehearsal, client) = masking();
+    let quantized = client.prepare(&[0.0; 5], None, &mut rehearsal.rng).unwrap();
+    let masked = client.mask(quantized, &mut rehearsal.devices[0].once, late(START));
     assert_eq!(guard(masked), Some(Guard::Deadline));
 }
 
 /// Device 0 with the survivors that an honest aggregator shows it; device 4 is lost.
-fn checking() -> (Simulation, Checking, Survivors) {
-    let mut simulation = Simulation::new(5, task(5, |_| {}));
-    simulation.share();
-    simulation.acknowledge();
-    simulation.take_sharers();
-    simulation.lose(&[4]);
-    simulation.mask();
-    let survivors = simulation.fetch(0, Stage::Survivors).unwrap();
-    let client = take!(simulation, 0, Checking);
-    (simulation, client, survivors)
+fn checking() -> (Rehearsal, Checking, Survivors) {
+    let mut rehearsal = Rehearsal::new(5, task(5, |_| {}));
+    rehearsal.share();
+    rehearsal.acknowledge();
+    rehearsal.take_sharers();
+    rehearsal.lose(&[4]);
+    rehearsal.mask();
+    let survivors = rehearsal.fetch(0, Stage::Survivors).unwrap();
+    let client = take!(rehearsal, 0, Checking);
+    (rehearsal, client, survivors)
 }
 
 fn agree_on(change: impl FnOnce(&mut Survivors)) -> Option<Guard> {
-    let (mut simulation, client, mut survivors) = checking();
+    let (mut rehearsal, client, mut survivors) = checking();
     change(&mut survivors);
-    let now = simulation.now;
-    let guard = guard(client.agree(&survivors, &mut simulation.devices[0].once, now));
-    let spent = simulation.devices[0].counter.0.get();
+    let now = rehearsal.now;
+    let guard = guard(client.agree(&survivors, &mut rehearsal.devices[0].once, now));
+    let spent = rehearsal.devices[0].counter.0.get();
     assert_eq!(spent, if guard.is_none() { 2 } else { 1 }, "a refusal signs nothing");
     guard
 }
@@ -247,14 +245,14 @@ fn a_neighbour_s_view_that_is_missing_foreign_or_of_other_chunks_is_refused() {
 
 #[test]
 fn the_survivors_after_the_deadline_or_after_a_copy_signed_are_refused() {
-    let (mut simulation, client, survivors) = checking();
+    let (mut rehearsal, client, survivors) = checking();
     let later = late(START);
-    let agreed = client.agree(&survivors, &mut simulation.devices[0].once, later);
+    let agreed = client.agree(&survivors, &mut rehearsal.devices[0].once, later);
     assert_eq!(guard(agreed), Some(Guard::Deadline));
-    let (mut simulation, client, survivors) = checking();
-    simulation.devices[0].counter.0.set(2);
-    let now = simulation.now;
-    let agreed = client.agree(&survivors, &mut simulation.devices[0].once, now);
+    let (mut rehearsal, client, survivors) = checking();
+    rehearsal.devices[0].counter.0.set(2);
+    let now = rehearsal.now;
+    let agreed = client.agree(&survivors, &mut rehearsal.devices[0].once, now);
     assert_eq!(guard(agreed), Some(Guard::OnceCounter));
 }
 
@@ -262,31 +260,31 @@ fn the_survivors_after_the_deadline_or_after_a_copy_signed_are_refused() {
 /// asked to unmask it. Each of them sees that it masked against another set, and refuses.
 #[test]
 fn a_device_that_was_shown_another_set_is_never_unmasked() {
-    let mut simulation = Simulation::new(8, task(8, |fields| fields.dropout_share_permille = 250));
-    simulation.share();
-    simulation.acknowledge();
+    let mut rehearsal = Rehearsal::new(8, task(8, |fields| fields.dropout_share_permille = 250));
+    rehearsal.share();
+    rehearsal.acknowledge();
     let target = 7;
-    let client = take!(simulation, target, Acknowledged);
+    let client = take!(rehearsal, target, Acknowledged);
     let without_one = Sharers { shared: Bitmap::of(8, (0..8).filter(|index| *index != 1)) };
-    simulation.clients[target] =
-        Client::Masking(client.sharers(&without_one, simulation.now).unwrap());
-    simulation.take_sharers();
+    rehearsal.clients[target] =
+        Client::Masking(client.sharers(&without_one, rehearsal.now).unwrap());
+    rehearsal.take_sharers();
     // An honest aggregator refuses the target's signature; a lying one shows it as a survivor.
-    let client = take!(simulation, target, Masking);
-    let quantized = client.prepare(&[0.0; 5], None, &mut simulation.rng).unwrap();
-    let now = simulation.now;
-    let mut uploading = client.mask(quantized, &mut simulation.devices[target].once, now).unwrap();
+    let client = take!(rehearsal, target, Masking);
+    let quantized = client.prepare(&[0.0; 5], None, &mut rehearsal.rng).unwrap();
+    let now = rehearsal.now;
+    let mut uploading = client.mask(quantized, &mut rehearsal.devices[target].once, now).unwrap();
     let tau = uploading.masked_input();
-    simulation.mask();
+    rehearsal.mask();
     for index in 0..target {
-        let mut shown: Survivors = simulation.fetch(index, Stage::Survivors).unwrap();
+        let mut shown: Survivors = rehearsal.fetch(index, Stage::Survivors).unwrap();
         shown.survivors = Bitmap::of(8, 0..8);
         shown.lost = Bitmap::empty(8);
         let (root, signature) = (tau.root, tau.signature);
         shown.views.push(SurvivorView { device: target as u16, root, signature });
-        let client = take!(simulation, index, Checking);
-        let now = simulation.now;
-        let agreed = client.agree(&shown, &mut simulation.devices[index].once, now);
+        let client = take!(rehearsal, index, Checking);
+        let now = rehearsal.now;
+        let agreed = client.agree(&shown, &mut rehearsal.devices[index].once, now);
         assert_eq!(guard(agreed), Some(Guard::NeighbourView));
     }
 }
@@ -296,19 +294,19 @@ fn a_device_that_was_shown_another_set_is_never_unmasked() {
 #[test]
 fn a_lie_about_devices_far_away_is_seen_too() {
     let n = 150;
-    let mut simulation = Simulation::new(n, task(n, |fields| fields.clip = 8192.0));
-    simulation.share();
-    simulation.acknowledge();
-    let cohort = simulation.round.cohort().unwrap();
+    let mut rehearsal = Rehearsal::new(n, task(n, |fields| fields.clip = 8192.0));
+    rehearsal.share();
+    rehearsal.acknowledge();
+    let cohort = rehearsal.round.cohort().unwrap();
     let far = (1..n).find(|index| !cohort.graph.are_neighbours(0, *index)).unwrap();
-    let client = take!(simulation, 0, Acknowledged);
+    let client = take!(rehearsal, 0, Acknowledged);
     let without = Sharers { shared: Bitmap::of(n, (0..n).filter(|index| *index != far)) };
-    simulation.clients[0] = Client::Masking(client.sharers(&without, simulation.now).unwrap());
-    simulation.take_sharers();
-    let client = take!(simulation, 0, Masking);
-    let quantized = client.prepare(&update(0, 5), None, &mut simulation.rng).unwrap();
-    let now = simulation.now;
-    let once = &mut simulation.devices[0].once;
+    rehearsal.clients[0] = Client::Masking(client.sharers(&without, rehearsal.now).unwrap());
+    rehearsal.take_sharers();
+    let client = take!(rehearsal, 0, Masking);
+    let quantized = client.prepare(&update(0, 5), None, &mut rehearsal.rng).unwrap();
+    let now = rehearsal.now;
+    let once = &mut rehearsal.devices[0].once;
     let uploading = client.mask(quantized, once, now).unwrap();
     let client = uploading.acknowledged();
     let all = Survivors { survivors: Bitmap::of(n, 0..n), lost: Bitmap::empty(n), views: vec![] };
@@ -318,15 +316,15 @@ fn a_lie_about_devices_far_away_is_seen_too() {
 #[test]
 fn survivors_that_leave_a_hole_in_the_ring_are_refused() {
     let n = 150;
-    let mut simulation = Simulation::new(
+    let mut rehearsal = Rehearsal::new(
         n,
         task(n, |fields| (fields.clip, fields.dropout_share_permille) = (8192.0, 300)),
     );
-    simulation.share();
-    simulation.acknowledge();
-    simulation.take_sharers();
+    rehearsal.share();
+    rehearsal.acknowledge();
+    rehearsal.take_sharers();
     let (hole, own) = {
-        let cohort = simulation.round.cohort().unwrap();
+        let cohort = rehearsal.round.cohort().unwrap();
         let parameters = &cohort.parameters;
         // A run of the ring just long enough that one window keeps w_min - 1 survivors.
         let run = parameters.k / 2 - parameters.w_min + 1;
@@ -335,15 +333,15 @@ fn survivors_that_leave_a_hole_in_the_ring_are_refused() {
         let own = ring[n / 2 + run / 2];
         (ring[..run].to_vec(), own)
     };
-    simulation.lose(&hole);
-    simulation.mask();
-    assert_eq!(simulation.abort_code().map(|code| code.as_str()), Some("too_few_contributors"));
-    let client = take!(simulation, own, Checking);
+    rehearsal.lose(&hole);
+    rehearsal.mask();
+    assert_eq!(rehearsal.abort_code().map(|code| code.as_str()), Some("too_few_contributors"));
+    let client = take!(rehearsal, own, Checking);
     let survivors = Bitmap::of(n, (0..n).filter(|index| !hole.contains(index)));
     let lost = Bitmap::of(n, hole.iter().copied());
     let shown = Survivors { survivors, lost, views: vec![] };
-    let now = simulation.now;
-    let agreed = client.agree(&shown, &mut simulation.devices[own].once, now);
+    let now = rehearsal.now;
+    let agreed = client.agree(&shown, &mut rehearsal.devices[own].once, now);
     assert_eq!(guard(agreed), Some(Guard::Window));
 }
 
@@ -361,40 +359,40 @@ fn ring_order(graph: &sealsum_protocol::graph::Graph, n: usize) -> Vec<usize> {
 #[test]
 fn survivors_that_leave_a_device_too_few_neighbours_are_refused() {
     let n = 150;
-    let mut simulation = Simulation::new(
+    let mut rehearsal = Rehearsal::new(
         n,
         task(n, |fields| (fields.clip, fields.dropout_share_permille) = (8192.0, 300)),
     );
-    simulation.share();
-    simulation.acknowledge();
-    simulation.take_sharers();
+    rehearsal.share();
+    rehearsal.acknowledge();
+    rehearsal.take_sharers();
     let lost: Vec<usize> = {
-        let cohort = simulation.round.cohort().unwrap();
+        let cohort = rehearsal.round.cohort().unwrap();
         let spared = cohort.parameters.t - 1;
         let lost: Vec<usize> = cohort.neighbours(0).skip(spared).collect();
         assert!(n - lost.len() >= cohort.parameters.a_min);
         lost
     };
-    simulation.lose(&lost);
-    simulation.mask();
-    let client = take!(simulation, 0, Checking);
+    rehearsal.lose(&lost);
+    rehearsal.mask();
+    let client = take!(rehearsal, 0, Checking);
     let survivors = Bitmap::of(n, (0..n).filter(|index| !lost.contains(index)));
     let shown = Survivors { survivors, lost: Bitmap::of(n, lost), views: vec![] };
-    let now = simulation.now;
-    let agreed = client.agree(&shown, &mut simulation.devices[0].once, now);
+    let now = rehearsal.now;
+    let agreed = client.agree(&shown, &mut rehearsal.devices[0].once, now);
     assert_eq!(guard(agreed), Some(Guard::NeighboursFew));
 }
 
-fn signed() -> (Simulation, Signed, Quorum) {
-    let mut simulation = Simulation::new(5, task(5, |_| {}));
-    simulation.share();
-    simulation.acknowledge();
-    simulation.take_sharers();
-    simulation.mask();
-    simulation.check();
-    let quorum = simulation.fetch(0, Stage::Quorum).unwrap();
-    let client = take!(simulation, 0, Signed);
-    (simulation, client, quorum)
+fn signed() -> (Rehearsal, Signed, Quorum) {
+    let mut rehearsal = Rehearsal::new(5, task(5, |_| {}));
+    rehearsal.share();
+    rehearsal.acknowledge();
+    rehearsal.take_sharers();
+    rehearsal.mask();
+    rehearsal.check();
+    let quorum = rehearsal.fetch(0, Stage::Quorum).unwrap();
+    let client = take!(rehearsal, 0, Signed);
+    (rehearsal, client, quorum)
 }
 
 #[test]
@@ -409,12 +407,12 @@ fn a_quorum_too_small_or_on_another_string_is_refused() {
         assert_eq!(guard(client.quorum(&quorum, START)), expected);
     }
     // Two corrupt devices signed another (A, D).
-    let (mut simulation, client, mut quorum) = signed();
-    let cohort = simulation.round.cohort().unwrap();
+    let (mut rehearsal, client, mut quorum) = signed();
+    let cohort = rehearsal.round.cohort().unwrap();
     let transcript = cohort.transcript.with_sharers(&Bitmap::of(5, 0..5));
     let other = transcript.alive_string(&Bitmap::of(5, 0..4), &Bitmap::of(5, [4]));
     for index in [2, 3] {
-        quorum.signatures[index].signature = sign_as(&mut simulation, index, &other);
+        quorum.signatures[index].signature = sign_as(&mut rehearsal, index, &other);
     }
     assert_eq!(guard(client.quorum(&quorum, START)), Some(Guard::Quorum));
     // One device counted twice.
@@ -434,25 +432,25 @@ fn a_quorum_too_small_or_on_another_string_is_refused() {
 
 #[test]
 fn an_answer_is_given_once_and_holds_one_share_for_each_neighbour() {
-    let mut simulation = Simulation::new(5, task(5, |_| {}));
-    simulation.share();
-    simulation.acknowledge();
-    simulation.take_sharers();
-    simulation.lose(&[3]);
-    simulation.mask();
-    simulation.check();
-    simulation.take_quorum();
-    let reveal = simulation.reveal(0).unwrap();
+    let mut rehearsal = Rehearsal::new(5, task(5, |_| {}));
+    rehearsal.share();
+    rehearsal.acknowledge();
+    rehearsal.take_sharers();
+    rehearsal.lose(&[3]);
+    rehearsal.mask();
+    rehearsal.check();
+    rehearsal.take_quorum();
+    let reveal = rehearsal.reveal(0).unwrap();
     let kinds: Vec<(u16, bool)> = reveal
         .shares
         .iter()
         .map(|share| (share.dealer, matches!(share.secret, RevealedSecret::SelfMask(_))))
         .collect();
     assert_eq!(kinds, [(1, true), (2, true), (3, false), (4, true)]);
-    assert_eq!(simulation.devices[0].counter.0.get(), 3, "three steps were spent");
+    assert_eq!(rehearsal.devices[0].counter.0.get(), 3, "three steps were spent");
 
     // A copy of device 1 revealed before it.
-    simulation.devices[1].counter.0.set(3);
-    assert!(simulation.reveal(1).is_none());
-    assert!(matches!(simulation.clients[1], Client::Out(Some(Guard::OnceCounter))));
+    rehearsal.devices[1].counter.0.set(3);
+    assert!(rehearsal.reveal(1).is_none());
+    assert!(matches!(rehearsal.clients[1], Client::Out(Some(Guard::OnceCounter))));
 }

@@ -1,29 +1,27 @@
 //! Whole rounds in one process: exact sums, and every way to lose devices.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
-mod fleet;
-
-use fleet::*;
 use sealsum_protocol::error::AbortCode;
 use sealsum_protocol::mask::Suite;
 use sealsum_protocol::server::{Event, State, Step};
 use sealsum_protocol::task::{Privacy, Weights};
+use sealsum_test_fleet::*;
 
-fn exact_sum(n: usize, task: sealsum_protocol::task::Task) -> Simulation {
-    let mut simulation = Simulation::new(n, task);
-    simulation.run(&no_losses());
-    let sum = simulation.recover().expect("a sum");
-    assert_eq!(sum, simulation.expected());
-    assert_eq!(simulation.report().contributors.len(), n);
-    assert_eq!(simulation.report().state, State::Finished);
-    simulation
+fn exact_sum(n: usize, task: sealsum_protocol::task::Task) -> Rehearsal {
+    let mut rehearsal = Rehearsal::new(n, task);
+    rehearsal.run(&no_losses());
+    let sum = rehearsal.recover().expect("a sum");
+    assert_eq!(sum, rehearsal.expected());
+    assert_eq!(rehearsal.report().contributors.len(), n);
+    assert_eq!(rehearsal.report().state, State::Finished);
+    rehearsal
 }
 
 #[test]
 fn a_complete_graph_gives_the_exact_sum() {
     for n in [3, 4, 7, 12, 30] {
-        let simulation = exact_sum(n, task(n, |_| {}));
-        let report = simulation.report();
+        let rehearsal = exact_sum(n, task(n, |_| {}));
+        let report = rehearsal.report();
         assert_eq!(report.signers, report.roster);
         assert_eq!(report.revealers, report.roster);
         assert!(report.dropped.is_empty() && report.blamed.is_empty());
@@ -48,24 +46,24 @@ fn every_ring_and_suite_gives_the_exact_sum() {
     }
     for (ring_bits, clip) in [(14, 4.0), (16, 16.0), (21, 500.0)] {
         let small = task(5, |fields| (fields.ring_bits, fields.clip) = (ring_bits, clip));
-        let mut simulation = Simulation::new(5, small);
-        for (index, update) in simulation.updates.iter_mut().enumerate() {
+        let mut rehearsal = Rehearsal::new(5, small);
+        for (index, update) in rehearsal.updates.iter_mut().enumerate() {
             *update = (0..5).map(|j| (index as f64 - 2.0) * (j as f64 - 2.0) / 256.0).collect();
         }
-        simulation.run(&no_losses());
-        assert_eq!(simulation.recover().expect("a sum"), simulation.expected());
+        rehearsal.run(&no_losses());
+        assert_eq!(rehearsal.recover().expect("a sum"), rehearsal.expected());
     }
 }
 
 #[test]
 fn a_sparse_graph_gives_the_exact_sum_with_losses_at_each_step() {
     let n = 150;
-    let mut simulation = Simulation::new(n, task(n, |fields| fields.clip = 8192.0));
-    let parameters = simulation.round.cohort().unwrap().parameters.clone();
+    let mut rehearsal = Rehearsal::new(n, task(n, |fields| fields.clip = 8192.0));
+    let parameters = rehearsal.round.cohort().unwrap().parameters.clone();
     assert!(!parameters.complete && parameters.k < n - 1 && parameters.w_min > 0);
-    simulation.run(&[vec![3, 77], vec![10, 149], vec![0, 41, 42], vec![64, 65], vec![100, 120]]);
-    assert_eq!(simulation.recover().expect("a sum"), simulation.expected());
-    let report = simulation.report();
+    rehearsal.run(&[vec![3, 77], vec![10, 149], vec![0, 41, 42], vec![64, 65], vec![100, 120]]);
+    assert_eq!(rehearsal.recover().expect("a sum"), rehearsal.expected());
+    let report = rehearsal.report();
     assert_eq!(report.shared.len(), n - 2);
     assert_eq!(report.contributors.len(), n - 7);
     assert_eq!(report.signers.len(), n - 9);
@@ -81,11 +79,11 @@ fn weights_are_summed_inside_the_clip() {
         fields.weights = Weights::UpTo(4);
         fields.coordinates = 2;
     });
-    let mut simulation = Simulation::new(4, weighed);
-    simulation.updates = (0..4).map(|index| vec![4.0 * index as f64, -8.0]).collect();
-    simulation.run(&no_losses());
+    let mut rehearsal = Rehearsal::new(4, weighed);
+    rehearsal.updates = (0..4).map(|index| vec![4.0 * index as f64, -8.0]).collect();
+    rehearsal.run(&no_losses());
     // Weights 1, 2, 3, 4 of 4: values and the weight itself times w / 4, in 1/256.
-    let sum = simulation.recover().expect("a sum");
+    let sum = rehearsal.recover().expect("a sum");
     assert_eq!(sum, [(2 + 6 + 12) * 256, -8 * 640, 640]);
 }
 
@@ -95,11 +93,11 @@ fn noise_is_in_the_sum_and_within_its_law() {
         fields.privacy = Privacy::Skellam { z_permille: 1000, delta: 1e-5 };
         (fields.coordinates, fields.clip, fields.scale) = (4000, 1.0, 64);
     });
-    let mut simulation = Simulation::new(6, noisy);
-    simulation.updates = vec![vec![0.0; 4000]; 6];
-    simulation.run(&no_losses());
-    let sum = simulation.recover().expect("a sum");
-    let cohort = simulation.round.cohort().unwrap();
+    let mut rehearsal = Rehearsal::new(6, noisy);
+    rehearsal.updates = vec![vec![0.0; 4000]; 6];
+    rehearsal.run(&no_losses());
+    let sum = rehearsal.recover().expect("a sum");
+    let cohort = rehearsal.round.cohort().unwrap();
     let variance = cohort.task.noise_variance(&cohort.parameters).unwrap().unwrap();
     let expected = 6.0 * variance.numerator() as f64 / variance.denominator() as f64;
     let found = sum.iter().map(|value| (value * value) as f64).sum::<f64>() / 4000.0;
@@ -168,21 +166,21 @@ fn all_losses(most: usize) -> Vec<Losses> {
 
 fn run_losses(n: usize, dropout_share_permille: u32, losses: &Losses, order: &[usize]) {
     let fields = task(n, |fields| fields.dropout_share_permille = dropout_share_permille);
-    let mut simulation = Simulation::new(n, fields);
-    let parameters = simulation.round.cohort().unwrap().parameters.clone();
+    let mut rehearsal = Rehearsal::new(n, fields);
+    let parameters = rehearsal.round.cohort().unwrap().parameters.clone();
     let (a_min, quorum, t) = (parameters.a_min, parameters.quorum, parameters.t);
-    simulation.run(&lose_in_order(losses, order));
-    let sum = simulation.recover();
+    rehearsal.run(&lose_in_order(losses, order));
+    let sum = rehearsal.recover();
     match verdict(n, losses, a_min, quorum, t) {
-        Ok(()) => assert_eq!(sum, Some(simulation.expected()), "n={n} {losses:?} {order:?}"),
+        Ok(()) => assert_eq!(sum, Some(rehearsal.expected()), "n={n} {losses:?} {order:?}"),
         Err(code) => {
-            assert_eq!(simulation.abort_code(), Some(code), "n={n} {losses:?} {order:?}");
+            assert_eq!(rehearsal.abort_code(), Some(code), "n={n} {losses:?} {order:?}");
             assert_eq!(sum, None);
         }
     }
     let total: usize = losses.iter().sum();
     if total <= parameters.tolerated() {
-        assert_eq!(simulation.report().state, State::Finished, "n={n} {losses:?}");
+        assert_eq!(rehearsal.report().state, State::Finished, "n={n} {losses:?}");
     }
 }
 
@@ -218,8 +216,8 @@ fn each_placement_of_a_single_or_double_loss_ends_alike() {
 #[test]
 fn the_table_of_tolerated_losses() {
     let tolerated = |n: usize, share| {
-        let simulation = Simulation::new(n, task(n, |f| f.dropout_share_permille = share));
-        simulation.round.cohort().unwrap().parameters.tolerated()
+        let rehearsal = Rehearsal::new(n, task(n, |f| f.dropout_share_permille = share));
+        rehearsal.round.cohort().unwrap().parameters.tolerated()
     };
     let defaults: Vec<usize> = (3..=12).map(|n| tolerated(n, 200)).collect();
     assert_eq!(defaults, [0, 0, 1, 1, 1, 1, 1, 2, 2, 2]);
@@ -235,7 +233,7 @@ fn twelve_devices_survive_exactly_four_losses() {
         losses[step] = 5;
         run_losses(12, 340, &losses, &[0, 3, 7, 11, 5]);
     }
-    let within = Simulation::new(12, task(12, |f| f.dropout_share_permille = 340));
+    let within = Rehearsal::new(12, task(12, |f| f.dropout_share_permille = 340));
     assert_eq!(within.round.cohort().unwrap().parameters.tolerated(), 4);
     run_losses(12, 340, &[1, 1, 1, 1, 0], &[2, 4, 6, 8]);
     run_losses(12, 340, &[1, 1, 1, 1, 1], &[2, 4, 6, 8, 10]);
@@ -243,30 +241,30 @@ fn twelve_devices_survive_exactly_four_losses() {
 
 #[test]
 fn devices_known_to_be_gone_are_not_waited_for() {
-    let mut simulation = Simulation::new(6, task(6, |_| {}));
-    simulation.share();
-    simulation.acknowledge();
-    simulation.take_sharers();
-    simulation.lose(&[2]);
-    let gone = simulation.devices[2].id;
-    simulation.event(Event::Gone(gone)).unwrap();
-    simulation.mask();
-    simulation.check();
-    simulation.take_quorum();
-    simulation.unmask();
-    assert_eq!(simulation.recover(), Some(simulation.expected()));
-    assert_eq!(simulation.now, START, "no deadline passed");
+    let mut rehearsal = Rehearsal::new(6, task(6, |_| {}));
+    rehearsal.share();
+    rehearsal.acknowledge();
+    rehearsal.take_sharers();
+    rehearsal.lose(&[2]);
+    let gone = rehearsal.devices[2].id;
+    rehearsal.event(Event::Gone(gone)).unwrap();
+    rehearsal.mask();
+    rehearsal.check();
+    rehearsal.take_quorum();
+    rehearsal.unmask();
+    assert_eq!(rehearsal.recover(), Some(rehearsal.expected()));
+    assert_eq!(rehearsal.now, START, "no deadline passed");
 }
 
 #[test]
 fn too_few_devices_never_share() {
-    let mut simulation = Simulation::new(
+    let mut rehearsal = Rehearsal::new(
         4,
         task(4, |fields| {
             (fields.max_devices, fields.start_when, fields.min_contributors) = (9, 6, 5)
         }),
     );
-    assert_eq!(simulation.round.step(), Step::Advertise);
-    simulation.pass_deadline(Step::Advertise);
-    assert_eq!(simulation.abort_code(), Some(AbortCode::TooFewDevices));
+    assert_eq!(rehearsal.round.step(), Step::Advertise);
+    rehearsal.pass_deadline(Step::Advertise);
+    assert_eq!(rehearsal.abort_code(), Some(AbortCode::TooFewDevices));
 }

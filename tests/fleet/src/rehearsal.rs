@@ -1,226 +1,33 @@
-//! A fleet in one process: devices, an aggregator, and what stands between them in a test.
+//! A whole round in one process, a step at a time.
 //!
-//! Device i has roster index i. Each step is a method, so that a test can stop anywhere, lose
-//! devices, or hand a client something that an honest aggregator would not.
-#![allow(dead_code, unused_macros, reason = "each test program uses its own part")]
-#![allow(unreachable_pub, reason = "a module of test programs, which export nothing")]
-
-use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+//! Each step is a method, so that a test can stop anywhere, lose devices, or hand a client
+//! something that an honest aggregator would not.
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
-use sealsum_protocol::client::{self, *};
-use sealsum_protocol::codec::{Decode, Message};
+use sealsum_protocol::client::{
+    self, Acknowledged, Advertised, Answers, Checking, Masking, Sharing, Signed, SurvivorsAgreed,
+    Unmasking,
+};
+use sealsum_protocol::codec::Message;
 use sealsum_protocol::error::{AbortCode, Error, Refusal};
 use sealsum_protocol::exchange::ExchangeKey;
 use sealsum_protocol::guard::Guard;
-use sealsum_protocol::ids::{DeviceId, Hash};
-use sealsum_protocol::mask::Suite;
-use sealsum_protocol::membership::{Member, Membership, MembershipError, Voucher};
-use sealsum_protocol::merkle;
-use sealsum_protocol::messages::*;
+use sealsum_protocol::ids::DeviceId;
+use sealsum_protocol::messages::{Reveal, Roster};
 use sealsum_protocol::policy::Policy;
 use sealsum_protocol::scalar::SecretScalar;
 use sealsum_protocol::server::{
     Event, Fetched, Incoming, Output, Recovery, Report, Round, Stage, State, Step,
 };
-use sealsum_protocol::signature::{SecretKey, Signature};
-use sealsum_protocol::task::*;
+use sealsum_protocol::signature::SecretKey;
+use sealsum_protocol::task::{RoundSpec, Task, Weights};
 use sealsum_protocol::time::Now;
-use sealsum_protocol::transcript::chunk_leaf;
 
-/// When every test begins.
-pub const START: Now = Now { unix_s: 1_800_000_000, steady_ms: 1_000 };
-
-/// Certificates and status lists of the test: a certificate is the device's id, its X25519
-/// identity and an Ed25519 key that stands for its TPM's; a status list is a number and ids.
-#[derive(Clone, Default)]
-pub struct Registry(Arc<Mutex<Status>>);
-
-#[derive(Default)]
-struct Status {
-    number: u64,
-    revoked: BTreeSet<DeviceId>,
-}
-
-pub fn status_list(number: u64, revoked: &[DeviceId]) -> Vec<u8> {
-    let mut list = number.to_le_bytes().to_vec();
-    revoked.iter().for_each(|device| list.extend(device.0));
-    list
-}
-
-impl Membership for Registry {
-    fn admit_status_list(&mut self, list: &[u8], _: u64) -> Result<(), MembershipError> {
-        let bad = |why: &str| MembershipError::StatusList(why.to_owned());
-        let (number, revoked) = list.split_first_chunk::<8>().ok_or_else(|| bad("too short"))?;
-        let mut status = self.0.lock().unwrap();
-        if u64::from_le_bytes(*number) < status.number {
-            return Err(bad("older than one seen before"));
-        }
-        status.number = u64::from_le_bytes(*number);
-        status.revoked = revoked.chunks(32).map(|id| DeviceId(id.try_into().unwrap())).collect();
-        Ok(())
-    }
-
-    fn verify(&self, voucher: &Voucher<'_>, _: u64) -> Result<Member, MembershipError> {
-        let [device, static_key, tpm] = split_certificate(voucher.certificate)
-            .ok_or_else(|| MembershipError::Certificate("unreadable".to_owned()))?;
-        if device != voucher.device.0 {
-            return Err(MembershipError::Certificate("another device's".to_owned()));
-        }
-        if self.0.lock().unwrap().revoked.contains(&voucher.device) {
-            return Err(MembershipError::Revoked);
-        }
-        let key = sealsum_protocol::signature::PublicKey(tpm);
-        let signature =
-            Signature::decoded(voucher.signature).map_err(|_| MembershipError::Signature)?;
-        if !key.verifies(voucher.statement, &signature) {
-            return Err(MembershipError::Signature);
-        }
-        Ok(Member { static_key })
-    }
-}
-
-fn split_certificate(bytes: &[u8]) -> Option<[[u8; 32]; 3]> {
-    let parts: Vec<[u8; 32]> = bytes.chunks_exact(32).map(|p| p.try_into().unwrap()).collect();
-    parts.try_into().ok()
-}
-
-/// Where a device remembers its rounds.
-#[derive(Default)]
-pub struct Marks(Option<Mark>);
-
-impl Marks {
-    pub fn at(number: u64, at_unix_s: u64) -> Self {
-        Self(Some(Mark { number, at_unix_s }))
-    }
-
-    pub fn number(&self) -> Option<u64> {
-        self.0.map(|mark| mark.number)
-    }
-}
-
-impl RoundMarks for Marks {
-    fn last(&self, _: &Hash) -> Result<Option<Mark>, String> {
-        Ok(self.0)
-    }
-
-    fn raise(&mut self, _: &Hash, mark: Mark) -> Result<(), String> {
-        self.0 = Some(mark);
-        Ok(())
-    }
-}
-
-/// A TPM counter that two copies of a device share.
-#[derive(Clone, Default)]
-pub struct Counter(pub Rc<Cell<u64>>);
-
-impl OnceCounter for Counter {
-    fn read(&mut self) -> Result<u64, String> {
-        Ok(self.0.get())
-    }
-
-    fn increment(&mut self) -> Result<(), String> {
-        self.0.set(self.0.get() + 1);
-        Ok(())
-    }
-}
-
-/// What a device has for life.
-pub struct Device {
-    pub id: DeviceId,
-    pub identity: ExchangeKey,
-    pub tpm: SecretKey,
-    pub certificate: Vec<u8>,
-    pub counter: Counter,
-    pub once: Once<Counter>,
-}
-
-impl Device {
-    pub fn new(index: usize) -> Self {
-        let mut rng = rng(1_000_000 + index as u64);
-        let mut id = [0; 32];
-        id[..8].copy_from_slice(&(index as u64).to_be_bytes());
-        let (identity, tpm) = (ExchangeKey::draw(&mut rng), SecretKey::draw(&mut rng));
-        let certificate = [id, identity.public(), tpm.public().0].concat();
-        let counter = Counter::default();
-        let once = Once::new(counter.clone(), 0);
-        Self { id: DeviceId(id), identity, tpm, certificate, counter, once }
-    }
-
-    pub fn identity(&self) -> Identity<'_> {
-        Identity {
-            device: self.id,
-            certificate: &self.certificate,
-            static_key: self.identity.public(),
-        }
-    }
-}
-
-pub fn rng(seed: u64) -> ChaCha20Rng {
-    ChaCha20Rng::seed_from_u64(seed)
-}
-
-pub fn entry_rng(index: usize) -> ChaCha20Rng {
-    rng(2_000_000 + index as u64)
-}
-
-pub fn owner() -> SecretKey {
-    SecretKey::from_seed(&[7; 32])
-}
-
-/// A small task without noise, which `change` adapts.
-pub fn task(n: usize, change: impl FnOnce(&mut TaskFields)) -> Task {
-    let mut fields = TaskFields {
-        name: "test".to_owned(),
-        version: 1,
-        coordinates: 5,
-        ring_bits: 32,
-        clip: 1024.0,
-        scale: 256,
-        weights: Weights::Equal,
-        privacy: Privacy::None,
-        start_when: n as u32,
-        min_contributors: 3,
-        max_devices: n as u32,
-        corrupt_share_permille: 100,
-        dropout_share_permille: 200,
-        mask_suite: Suite::ChaCha20,
-        rotation: Rotation::None,
-        model: ModelRule::None,
-        max_rounds: 100,
-        min_interval_s: 0,
-        not_before_s: START.unix_s - 10,
-        not_after_s: START.unix_s + 1_000_000,
-        deadlines_s: Deadlines { advertise: 10, share: 10, mask: 10, check: 10, unmask: 10 },
-    };
-    change(&mut fields);
-    Task::new(fields).expect("a valid task")
-}
-
-pub fn policy() -> Policy {
-    Policy {
-        owners: vec![owner().public()],
-        min_contributors: 3,
-        min_corrupt_share: 0.0,
-        corrupt_fleet: 0,
-        max_epsilon: 1e9,
-        epoch_days: 90,
-        delta: 1e-5,
-        allow_without_noise: vec!["test".to_owned()],
-        max_coordinates: MAX_COORDINATES,
-        min_honest: 2,
-        max_round_s: 86_400,
-    }
-}
-
-pub fn spec(task: Task, number: u64) -> RoundSpec {
-    let signed_task = SignedTask::sign(task, &owner());
-    RoundSpec { signed_task, number, nonce: [9; 32], grant: None }
-}
+use crate::START;
+use crate::device::{Device, Marks, entry_rng, rng};
+use crate::registry::{Registry, status_list};
+use crate::task::{policy, spec};
+use crate::vectors::{root_of, update};
 
 /// Where one device is in the round.
 pub enum Client {
@@ -236,19 +43,19 @@ pub enum Client {
     Out(Option<Guard>),
 }
 
-/// Takes the client of one step out of a simulation.
+/// Takes the client of one step out of a rehearsal.
 #[macro_export]
 macro_rules! take {
-    ($simulation:expr, $index:expr, $step:ident) => {
-        match std::mem::replace(&mut $simulation.clients[$index], fleet::Client::Out(None)) {
-            fleet::Client::$step(client) => client,
+    ($rehearsal:expr, $index:expr, $step:ident) => {
+        match std::mem::replace(&mut $rehearsal.clients[$index], $crate::Client::Out(None)) {
+            $crate::Client::$step(client) => client,
             _ => panic!("device {} is not in {}", $index, stringify!($step)),
         }
     };
 }
 
 /// A whole round in one process.
-pub struct Simulation {
+pub struct Rehearsal {
     pub round: Round,
     pub devices: Vec<Device>,
     pub clients: Vec<Client>,
@@ -263,7 +70,7 @@ pub struct Simulation {
     pub blamed: Vec<(DeviceId, Guard)>,
 }
 
-impl Simulation {
+impl Rehearsal {
     /// `n` devices that have entered the first round of `task`.
     pub fn new(n: usize, task: Task) -> Self {
         Self::with_spec(n, spec(task, 1))
@@ -281,7 +88,7 @@ impl Simulation {
         let round =
             Round::open(spec.clone(), fleet, Box::new(registry.clone()), list, START).unwrap();
         let coordinates = spec.signed_task.task.coordinates as usize;
-        let mut simulation = Self {
+        let mut rehearsal = Self {
             round,
             clients: Vec::new(),
             registry,
@@ -296,9 +103,9 @@ impl Simulation {
             devices,
         };
         for index in 0..n {
-            simulation.advertise(index, &policy(index));
+            rehearsal.advertise(index, &policy(index));
         }
-        simulation
+        rehearsal
     }
 
     fn advertise(&mut self, index: usize, policy: &Policy) {
@@ -571,24 +378,7 @@ impl Simulation {
     }
 }
 
-pub fn root_of(chunks: &[Vec<u8>]) -> Hash {
-    let leaves = chunks.iter().enumerate().map(|(index, bytes)| chunk_leaf(index, bytes));
-    merkle::root(leaves.collect())
-}
-
-/// Multiples of 1/256 that no subset of devices shares a sum of, some negative.
-pub fn update(index: usize, coordinates: usize) -> Vec<f64> {
-    let value = |coordinate: usize| {
-        let units = match coordinate {
-            0 if index < 18 => 1i64 << index,
-            1 => -(index as i64) - 1,
-            _ => (index as i64 * 31 + coordinate as i64 * 17) % 257 - 128,
-        };
-        units as f64 / 256.0
-    };
-    (0..coordinates).map(value).collect()
-}
-
+/// Nobody is lost, at any of the five steps.
 pub fn no_losses() -> [Vec<usize>; 5] {
     Default::default()
 }
