@@ -82,6 +82,16 @@ pub(crate) fn require(
     if holds { Ok(()) } else { Err(Refusal::new(guard, detail())) }
 }
 
+/// Refuses with `guard`, the device at fault and what was seen, unless `holds`.
+pub(crate) fn require_of(
+    holds: bool,
+    guard: Guard,
+    culprit: DeviceId,
+    detail: impl FnOnce() -> String,
+) -> Result<(), Refusal> {
+    if holds { Ok(()) } else { Err(Refusal::of(guard, culprit, detail())) }
+}
+
 /// Why a round ended without a sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Abort {

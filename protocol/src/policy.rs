@@ -2,7 +2,7 @@
 
 use crate::dp::accountant::{Charge, Orders};
 use crate::dp::variance::Variance;
-use crate::error::Refusal;
+use crate::error::{Refusal, require};
 use crate::guard::Guard;
 use crate::parameters::{LARGEST_COHORT, Parameters};
 use crate::signature::PublicKey;
@@ -79,16 +79,14 @@ pub fn explain(policy: &Policy, signed: &SignedTask) -> Vec<Floor> {
 /// # Errors
 /// [`Guard::PolicyFloor`], naming the first floor that failed.
 pub fn check(policy: &Policy, signed: &SignedTask) -> Result<(), Refusal> {
-    match explain(policy, signed).into_iter().find(|floor| !floor.ok) {
-        None => Ok(()),
-        Some(floor) => Err(Refusal::new(
-            Guard::PolicyFloor,
+    explain(policy, signed).into_iter().try_for_each(|floor| {
+        require(floor.ok, Guard::PolicyFloor, || {
             format!(
                 "{}: the device demands {}, the task has {}",
                 floor.name, floor.floor, floor.value
-            ),
-        )),
-    }
+            )
+        })
+    })
 }
 
 /// Refuses a cohort whose fewest contributors leave too few honest ones.
@@ -97,13 +95,9 @@ pub fn check(policy: &Policy, signed: &SignedTask) -> Result<(), Refusal> {
 /// [`Guard::TooFewHonest`].
 pub fn check_honest(policy: &Policy, parameters: &Parameters) -> Result<(), Refusal> {
     let honest = parameters.honest_floor();
-    if honest >= policy.min_honest as usize {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        Guard::TooFewHonest,
-        format!("of {} contributors {honest} are honest for sure", parameters.a_min),
-    ))
+    require(honest >= policy.min_honest as usize, Guard::TooFewHonest, || {
+        format!("of {} contributors {honest} are honest for sure", parameters.a_min)
+    })
 }
 
 fn owner(policy: &Policy, signed: &SignedTask) -> Floor {

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use crate::bitmap::Bitmap;
 use crate::codec::{Encode, Message};
 use crate::cohort::Cohort;
-use crate::error::{Abort, AbortCode, Refusal};
+use crate::error::{Abort, AbortCode, Refusal, require_of};
 use crate::guard::Guard;
 use crate::ids::{DeviceId, Hash, RoundId};
 use crate::membership::Membership;
@@ -373,22 +373,18 @@ impl Round {
         let key = (from, message.kind());
         let digest = message.digest();
         if let Some(seen) = self.seen.get(&key) {
-            return if *seen == digest {
-                Ok(())
-            } else {
-                Err(Refusal::of(Guard::DifferentResend, from, "the round goes on with the first"))
-            };
+            return require_of(*seen == digest, Guard::DifferentResend, from, || {
+                "the round goes on with the first".into()
+            });
         }
-        if self.revoked.contains(&from) {
-            return Err(Refusal::of(Guard::Revoked, from, "it was revoked within the round"));
-        }
+        require_of(!self.revoked.contains(&from), Guard::Revoked, from, || {
+            "it was revoked within the round".into()
+        })?;
         let step = message.step();
-        if self.step > step {
-            return Err(Refusal::of(Guard::Late, from, "the step is over"));
-        }
-        if self.step < step {
-            return Err(Refusal::of(Guard::NotInRoster, from, "the step has not begun"));
-        }
+        require_of(self.step <= step, Guard::Late, from, || "the step is over".into())?;
+        require_of(self.step >= step, Guard::NotInRoster, from, || {
+            "the step has not begun".into()
+        })?;
         match message {
             Incoming::Advertise(message) => self.advertise(from, *message, now)?,
             Incoming::Shares(message) => self.members()?.shares(from, message)?,
@@ -536,10 +532,10 @@ impl Members {
     /// The place of a device in a set that the step before fixed.
     fn index_in(&self, device: DeviceId, set: &Bitmap) -> Result<usize, Refusal> {
         let index = self.index_of(device)?;
-        if set.contains(index) {
-            return Ok(index);
-        }
-        Err(Refusal::of(Guard::NotInRoster, device, "it did not complete the step before"))
+        require_of(set.contains(index), Guard::NotInRoster, device, || {
+            "it did not complete the step before".into()
+        })?;
+        Ok(index)
     }
 }
 

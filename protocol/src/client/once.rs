@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::error::Refusal;
+use crate::error::{Refusal, require};
 use crate::guard::Guard;
 
 /// A counter that only goes up and that a copy of the device's memory does not copy.
@@ -48,10 +48,9 @@ impl<C: OnceCounter> Once<C> {
     pub(super) fn spend(&mut self) -> Result<(), Refusal> {
         let refused = |detail: String| Refusal::new(Guard::OnceCounter, detail);
         let value = self.counter.read().map_err(refused)?;
-        if value != self.expected {
-            let detail = format!("the counter is {value}, expected {}", self.expected);
-            return Err(refused(detail));
-        }
+        require(value == self.expected, Guard::OnceCounter, || {
+            format!("the counter is {value}, expected {}", self.expected)
+        })?;
         self.counter.increment().map_err(refused)?;
         self.expected += 1;
         Ok(())

@@ -12,7 +12,7 @@ use super::{Seat, in_time};
 use crate::bitmap::Bitmap;
 use crate::channel::{self, OwnKeys, PLAIN_BYTES, Receiver, Sender, Side};
 use crate::cohort::Cohort;
-use crate::error::{Error, Refusal, require};
+use crate::error::{Error, Refusal, require, require_of};
 use crate::exchange::{self, ExchangeKey};
 use crate::guard::Guard;
 use crate::ids::Hash;
@@ -99,8 +99,8 @@ fn check_roster(round: &Advertised, roster: &Roster) -> Result<usize, Refusal> {
     let ordered = entries.is_sorted_by(|a, b| a.entry.device < b.entry.device);
     require(ordered, Guard::RosterEncoding, || "device ids do not strictly increase".into())?;
     let own = entries.iter().position(|signed| signed.entry.device == round.own.entry.device);
-    let own = own.filter(|index| entries[*index] == round.own);
-    let own = own.ok_or_else(|| Refusal::new(Guard::OwnEntry, "missing or altered"))?;
+    let own = own.ok_or_else(|| Refusal::new(Guard::OwnEntry, "it is missing"))?;
+    require(entries[own] == round.own, Guard::OwnEntry, || "it is altered".into())?;
     let task = &round.spec.signed_task.task;
     let size = task.min_contributors as usize..=task.max_devices as usize;
     require(size.contains(&entries.len()), Guard::CohortSize, || {
@@ -123,9 +123,9 @@ fn check_keys(entries: &[SignedEntry]) -> Result<(), Refusal> {
             entry.certificate.0,
         ];
         for key in keys {
-            let detail = || "a key or certificate occurs twice".to_owned();
-            require(seen.insert(key), Guard::DuplicateKey, detail)
-                .map_err(|refusal| Refusal { culprit: Some(entry.device), ..refusal })?;
+            require_of(seen.insert(key), Guard::DuplicateKey, entry.device, || {
+                "a key or certificate occurs twice".into()
+            })?;
         }
     }
     Ok(())
@@ -137,10 +137,7 @@ pub(crate) fn check_entry_keys(entry: &Entry) -> Result<(), Refusal> {
         .into_iter()
         .all(exchange::is_sound)
         && entry.signing_key.is_sound();
-    if sound {
-        return Ok(());
-    }
-    Err(Refusal::of(Guard::BadKey, entry.device, "not canonical, or of low order"))
+    require_of(sound, Guard::BadKey, entry.device, || "not canonical, or of low order".into())
 }
 
 /// The authority's list first, then each entry against it. Everybody is verified, not only
@@ -170,9 +167,7 @@ pub(crate) fn check_member(
 ) -> Result<(), Refusal> {
     let entry = &signed.entry;
     let named = Hash(Sha256::digest(&signed.certificate).into()) == entry.certificate;
-    if !named {
-        return Err(Refusal::of(Guard::Certificate, entry.device, "not the one the entry names"));
-    }
+    require_of(named, Guard::Certificate, entry.device, || "not the one the entry names".into())?;
     let voucher = Voucher {
         device: entry.device,
         certificate: &signed.certificate,
@@ -182,10 +177,9 @@ pub(crate) fn check_member(
     let member = membership
         .verify(&voucher, now_unix_s)
         .map_err(|error| Refusal::of(error.guard(), entry.device, error.to_string()))?;
-    if member.static_key != entry.static_key {
-        return Err(Refusal::of(Guard::Certificate, entry.device, "names another X25519 identity"));
-    }
-    Ok(())
+    require_of(member.static_key == entry.static_key, Guard::Certificate, entry.device, || {
+        "names another X25519 identity".into()
+    })
 }
 
 type Channels = (Vec<(usize, Sender)>, BTreeMap<usize, Receiver>);
@@ -361,10 +355,10 @@ impl Acknowledged {
         require(neighbours.len() >= t, Guard::SharersSmall, || {
             format!("{} neighbours shared, {t} are needed", neighbours.len())
         })?;
-        if let Some(silent) = neighbours.iter().find(|dealer| !sent.contains(**dealer)) {
-            let detail = format!("no ciphertext from {}", seat.cohort.device(*silent));
-            return Err(Refusal::new(Guard::SharersMismatch, detail).into());
-        }
+        let silent = neighbours.iter().filter(|dealer| !sent.contains(**dealer)).count();
+        require(silent == 0, Guard::SharersMismatch, || {
+            format!("no ciphertext from {silent} neighbours that are said to have shared")
+        })?;
         held.retain(|dealer, _| shared.contains(*dealer));
         require(held.len() >= t, Guard::SharesLow, || {
             format!("{} of {} ciphertexts opened, {t} are needed", held.len(), neighbours.len())

@@ -7,7 +7,7 @@ use super::{Members, Output, Record, Round, Stage, Step};
 use crate::client::share::{check_entry_keys, check_member};
 use crate::codec::Message;
 use crate::cohort::Cohort;
-use crate::error::{AbortCode, Refusal};
+use crate::error::{AbortCode, Refusal, require_of};
 use crate::guard::Guard;
 use crate::ids::DeviceId;
 use crate::messages::{Advertise, Roster};
@@ -44,19 +44,20 @@ impl Round {
     ) -> Result<(), Refusal> {
         let signed = message.signed;
         let entry = &signed.entry;
-        if entry.device != from {
-            return Err(Refusal::of(Guard::EntryForeign, from, "the entry names another device"));
-        }
+        require_of(entry.device == from, Guard::EntryForeign, from, || {
+            "the entry names another device".into()
+        })?;
         let most = self.spec.signed_task.task.max_devices as usize;
-        if self.entering.entries.len() >= most {
-            return Err(Refusal::of(Guard::Late, from, format!("{most} devices have entered")));
-        }
+        require_of(self.entering.entries.len() < most, Guard::Late, from, || {
+            format!("{most} devices have entered")
+        })?;
         check_entry_keys(entry)?;
         let keys = keys(entry);
         let fresh = keys.iter().all(|key| !self.entering.keys.contains(key));
-        if !fresh || keys.iter().collect::<BTreeSet<_>>().len() != keys.len() {
-            return Err(Refusal::of(Guard::DuplicateKey, from, "a key is in use already"));
-        }
+        let distinct = keys.iter().collect::<BTreeSet<_>>().len() == keys.len();
+        require_of(fresh && distinct, Guard::DuplicateKey, from, || {
+            "a key is in use already".into()
+        })?;
         check_member(&signed, &self.spec.params_hash(), &*self.membership, now.unix_s)?;
         self.entering.keys.extend(keys);
         self.entering.entries.insert(from, (signed, self.entering.lists));

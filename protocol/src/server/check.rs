@@ -2,7 +2,7 @@
 
 use super::{Members, Output, Round, Stage, Step};
 use crate::codec::Message;
-use crate::error::{AbortCode, Refusal};
+use crate::error::{AbortCode, Refusal, require_of};
 use crate::guard::Guard;
 use crate::ids::DeviceId;
 use crate::messages::{ConsistencySignature, Quorum, QuorumSignature};
@@ -16,9 +16,8 @@ impl Members {
     ) -> Result<(), Refusal> {
         let index = self.index_in(from, &self.survivors)?;
         let key = &self.cohort.entries[index].signing_key;
-        if !key.verifies(&self.alive_string, &message.signature) {
-            return Err(Refusal::of(Guard::AliveSignature, from, "over something else"));
-        }
+        let signed = key.verifies(&self.alive_string, &message.signature);
+        require_of(signed, Guard::AliveSignature, from, || "over something else".into())?;
         self.alive[index] = Some(message.signature);
         Ok(())
     }

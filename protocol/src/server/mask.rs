@@ -2,7 +2,7 @@
 
 use super::{Members, Output, Record, Round, Stage, Step};
 use crate::bitmap::Bitmap;
-use crate::error::{AbortCode, Refusal};
+use crate::error::{AbortCode, Refusal, require_of};
 use crate::guard::Guard;
 use crate::ids::{DeviceId, Hash};
 use crate::messages::{MaskedInput, SurvivorView, Survivors};
@@ -17,15 +17,13 @@ impl Members {
         received_root: Hash,
     ) -> Result<(), Refusal> {
         let index = self.index_in(from, &self.shared)?;
-        if message.root != received_root {
-            let detail = format!("the chunks hash to {received_root}");
-            return Err(Refusal::of(Guard::MaskedRoot, from, detail));
-        }
+        require_of(message.root == received_root, Guard::MaskedRoot, from, || {
+            format!("the chunks hash to {received_root}")
+        })?;
         let transcript = self.cohort.transcript.with_sharers(&self.shared);
         let string = transcript.masked_string(&message.root);
-        if !self.cohort.entries[index].signing_key.verifies(&string, &message.signature) {
-            return Err(Refusal::of(Guard::MaskedSignature, from, "over something else"));
-        }
+        let signed = self.cohort.entries[index].signing_key.verifies(&string, &message.signature);
+        require_of(signed, Guard::MaskedSignature, from, || "over something else".into())?;
         self.masked[index] = Some(message);
         Ok(())
     }

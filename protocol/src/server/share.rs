@@ -3,7 +3,7 @@
 use super::{Members, Output, Record, Round, Stage, Step};
 use crate::bitmap::Bitmap;
 use crate::codec::Message;
-use crate::error::{AbortCode, Refusal};
+use crate::error::{AbortCode, Refusal, require_of};
 use crate::guard::Guard;
 use crate::ids::DeviceId;
 use crate::merkle::Tree;
@@ -20,18 +20,16 @@ impl Members {
     pub(super) fn shares(&mut self, from: DeviceId, message: SharedKeys) -> Result<(), Refusal> {
         let index = self.index_of(from)?;
         let k = self.cohort.parameters.k;
-        if message.shares.len() != k {
-            let detail = format!("{} ciphertexts for {k} neighbours", message.shares.len());
-            return Err(Refusal::of(Guard::DealShape, from, detail));
-        }
+        require_of(message.shares.len() == k, Guard::DealShape, from, || {
+            format!("{} ciphertexts for {k} neighbours", message.shares.len())
+        })?;
         let transcript = &self.cohort.transcript;
         let leaves = self.cohort.neighbours(index).zip(&message.shares);
         let leaves = leaves.map(|(holder, dealt)| transcript.deal_leaf(holder, dealt));
         let tree = Tree::new(leaves.collect());
         let string = transcript.deal_string(index, &message.self_mask_commitment, &tree.root());
-        if !self.cohort.entries[index].signing_key.verifies(&string, &message.signature) {
-            return Err(Refusal::of(Guard::DealShape, from, "not signed by its round key"));
-        }
+        let signed = self.cohort.entries[index].signing_key.verifies(&string, &message.signature);
+        require_of(signed, Guard::DealShape, from, || "not signed by its round key".into())?;
         self.deals[index] = Some(Deal { message, tree });
         Ok(())
     }
@@ -55,10 +53,9 @@ impl Members {
     pub(super) fn ack(&mut self, from: DeviceId, message: ShareAck) -> Result<(), Refusal> {
         let index = self.index_in(from, &self.dealers())?;
         let k = self.cohort.parameters.k;
-        if message.good.len() != k {
-            let detail = format!("{} bits for {k} neighbours", message.good.len());
-            return Err(Refusal::of(Guard::AckShape, from, detail));
-        }
+        require_of(message.good.len() == k, Guard::AckShape, from, || {
+            format!("{} bits for {k} neighbours", message.good.len())
+        })?;
         self.acks[index] = Some(message.good);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Step 5: shares are collected, secrets rebuilt, and the caller given what unmasks the sum.
 
 use super::{Members, Output, Recovery, Round, Step};
-use crate::error::{AbortCode, Refusal};
+use crate::error::{AbortCode, Refusal, require_of};
 use crate::guard::Guard;
 use crate::ids::DeviceId;
 use crate::messages::{Reveal, RevealedSecret, RevealedShare};
@@ -39,9 +39,9 @@ impl Members {
     /// Takes an answer. Says whether a share in it was wrong; such a share is dropped.
     pub(super) fn reveal(&mut self, from: DeviceId, message: Reveal) -> Result<bool, Refusal> {
         let index = self.index_in(from, &self.survivors)?;
-        if self.alive[index].is_none() {
-            return Err(Refusal::of(Guard::NotInRoster, from, "it did not sign the survivors"));
-        }
+        require_of(self.alive[index].is_some(), Guard::NotInRoster, from, || {
+            "it did not sign the survivors".into()
+        })?;
         let shape = |detail: &str| Refusal::of(Guard::RevealShape, from, detail);
         let mut good = Vec::new();
         let mut wrong = false;

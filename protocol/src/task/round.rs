@@ -74,14 +74,11 @@ impl RoundSpec {
         require((1..=task.max_rounds).contains(&self.number), Guard::TaskWindow, || {
             format!("round {} of a task with {} rounds", self.number, task.max_rounds)
         })?;
-        match (task.model, &self.grant) {
-            (ModelRule::None, None) => Ok(()),
-            (ModelRule::Granted, Some(grant)) => self.verify_grant(grant),
-            (ModelRule::None, Some(_)) => {
-                Err(Refusal::new(Guard::Grant, "a grant for a task without a model"))
-            }
-            (ModelRule::Granted, None) => Err(Refusal::new(Guard::Grant, "no grant")),
-        }
+        let (granted, demanded) = (self.grant.is_some(), task.model == ModelRule::Granted);
+        require(granted == demanded, Guard::Grant, || {
+            if demanded { "no grant" } else { "a grant for a task without a model" }.into()
+        })?;
+        self.grant.as_ref().map_or(Ok(()), |grant| self.verify_grant(grant))
     }
 
     fn verify_grant(&self, grant: &Grant) -> Result<(), Refusal> {
