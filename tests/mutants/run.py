@@ -32,6 +32,8 @@ PROGRAMS = [
     "refusals_server",
     "codec",
     "rounds",
+    "dropouts",
+    "exhaustive",
     "histories",
 ]
 # The checks that the agent makes for the protocol are noticed by its own tests.
