@@ -3,7 +3,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-all lint install
+.PHONY: help deps build demo test test-all mutants lint install
 
 help: ## this list
 	@echo "sealsum: private sums over attested devices"
@@ -24,6 +24,9 @@ test: deps ## every test, against real software TPMs
 test-all: ## the same and the longer suites, against OpenBao and tpm2-tools
 	@sh packaging/deps.sh all
 	@$(CARGO) test --workspace --features sealsum-tests/all
+
+mutants: deps ## switch off each check of the protocol in turn and show which test notices (an hour)
+	@python3 tests/mutants/run.py
 
 lint: deps ## formatting, clippy, documentation, licences (with cargo-deny where it is installed)
 	$(CARGO) fmt --check

@@ -95,7 +95,7 @@ def calls():
             line = source.count("\n", 0, call.start()) + 1
             what = function_at(source, call.start())
             yield Mutant(
-                guard.group(1) or "Sets", name, line, what, condition, "true", call.end()
+                guard.group(1) or "Sets", name, line, what, condition, f"({condition}) || true", call.end()
             )
 
 
