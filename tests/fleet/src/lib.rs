@@ -9,19 +9,28 @@
 //! | [`vectors`] | updates no two subsets of which have the same sum |
 //! | [`rehearsal`] | a whole round, a step at a time, on values |
 //! | [`wire`] | one device that hears bytes and says bytes |
+//! | [`colluder`] | one device that does what its holder wants |
+//! | [`liar`] | an aggregator without rules, over both |
+//! | [`leak`] | what it has learned |
 //!
 //! Device i has roster index i. Everything follows from its seeds.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 #![allow(missing_docs, reason = "fields and steps of a test's doubles, named as in the protocol")]
 
+pub mod colluder;
 pub mod device;
+pub mod leak;
+pub mod liar;
 pub mod registry;
 pub mod rehearsal;
 pub mod task;
 pub mod vectors;
 pub mod wire;
 
+pub use colluder::{Colluder, Piece};
 pub use device::{Counter, Device, Marks, entry_rng, rng};
+pub use leak::Leak;
+pub use liar::{Deal, Heard, Liar, Member, Shown, changed};
 pub use registry::{Registry, status_list};
 pub use rehearsal::{Client, Rehearsal, no_losses};
 pub use task::{owner, policy, spec, task};
