@@ -1,22 +1,24 @@
-//! An aggregator that lies, against the shipped decoder and client.
+//! An aggregator that lies, one lie a test, against the shipped decoder and client.
+//!
+//! | module | what it lies about |
+//! |---|---|
+//! | [`advertise`] | the round and its owner's signature |
+//! | [`share`] | who is in the round, and what they dealt |
+//! | [`mask`] | who shared |
+//! | [`check`] | who survived |
+//! | [`split`] | different survivors to different devices, alone and with c colluding devices |
+//! | [`unmask`] | who agreed |
+//! | [`across_rounds`] | one round in the place of another |
+//!
+//! Each lie stands next to the same message without it, which is taken; what the liar has learned
+//! is computed, not argued.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
-use sealsum_protocol::server::Stage;
-use sealsum_test_fleet::*;
-
-#[test]
-fn an_honest_round_gives_the_sum_and_nothing_else() {
-    let mut liar = Liar::new(6, task(6, |_| {}), &[5]);
-    liar.honestly_until(Stage::Survivors);
-    assert_eq!(liar.leaks(), Leak::Nothing);
-    let (everybody, a, d) = (liar.everybody(), liar.set([0, 1, 2, 3, 5]), liar.set([4]));
-    for index in 0..4 {
-        liar.tell(index, &liar.survivors(index, &a, &d)).unwrap();
-    }
-    assert!(liar.tell_each(|liar, _| liar.quorum(&everybody, &a, &d)).is_empty());
-    assert_eq!(liar.leaks(), Leak::Sum(vec![0, 1, 2, 3]));
-    let inputs: Vec<Vec<i64>> = (0..4).map(|index| units(index, 5)).collect();
-    let sum = (0..5).map(|place| inputs.iter().map(|input| input[place]).sum()).collect();
-    assert_eq!(liar.expose(&[0, 1, 2, 3]), Some(sum));
-    assert_eq!(liar.expose(&[0, 1, 2]), None);
-}
+mod across_rounds;
+mod advertise;
+mod check;
+mod lie;
+mod mask;
+mod share;
+mod split;
+mod unmask;

@@ -259,7 +259,8 @@ impl Liar {
         }
     }
 
-    fn take_deal(&mut self, index: usize, message: SharedKeys) {
+    /// Takes a deal as if the device had dealt it; a colluding one may deal again.
+    pub fn take_deal(&mut self, index: usize, message: SharedKeys) {
         let leaves = self.cohort.neighbours(index).zip(&message.shares);
         let leaves = leaves.map(|(holder, dealt)| self.cohort.transcript.deal_leaf(holder, dealt));
         let tree = Tree::new(leaves.collect());

@@ -17,6 +17,15 @@ pub struct Registry(Arc<Mutex<Status>>);
 struct Status {
     number: u64,
     revoked: BTreeSet<DeviceId>,
+    /// Devices whose certificates the authority's log does not show.
+    unlogged: BTreeSet<DeviceId>,
+}
+
+impl Registry {
+    /// The authority's log shows no certificate of this device.
+    pub fn miss_in_the_log(&self, device: DeviceId) {
+        self.0.lock().unwrap().unlogged.insert(device);
+    }
 }
 
 pub fn status_list(number: u64, revoked: &[DeviceId]) -> Vec<u8> {
@@ -46,6 +55,9 @@ impl Membership for Registry {
         }
         if self.0.lock().unwrap().revoked.contains(&voucher.device) {
             return Err(MembershipError::Revoked);
+        }
+        if self.0.lock().unwrap().unlogged.contains(&voucher.device) {
+            return Err(MembershipError::Certificate("not in the authority's log".to_owned()));
         }
         let key = PublicKey(tpm);
         let signature =
