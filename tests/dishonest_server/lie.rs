@@ -16,13 +16,21 @@ pub(crate) fn of(n: usize, colluding: &[usize], stage: Stage) -> Liar {
     liar
 }
 
-/// A ring: the smallest cohort above the complete graph. Its clip is what its inputs need.
-pub(crate) fn ring(n: usize, dropout_share_permille: u32, colluding: &[usize]) -> Liar {
+/// A ring with these shares, in per mille. Its clip is what its inputs need.
+pub(crate) fn ring(n: usize, corrupt: u32, dropout: u32, colluding: &[usize]) -> Liar {
     let ring = task(n, |fields| {
-        (fields.clip, fields.dropout_share_permille) = (8192.0, dropout_share_permille);
+        (fields.corrupt_share_permille, fields.dropout_share_permille) = (corrupt, dropout);
+        fields.clip = 8192.0;
     });
     let liar = Liar::new(n, ring, colluding);
     assert!(!liar.cohort.parameters.complete);
+    liar
+}
+
+/// The same of which only device 0 is real; the others do what is asked of them.
+pub(crate) fn ring_around_one(n: usize, stage: Stage) -> Liar {
+    let mut liar = ring(n, 10, 200, &(1..n).collect::<Vec<_>>());
+    liar.honestly_until(stage);
     liar
 }
 

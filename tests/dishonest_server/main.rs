@@ -17,6 +17,7 @@
 mod across_rounds;
 mod advertise;
 mod check;
+mod flow;
 mod lie;
 mod mask;
 mod share;

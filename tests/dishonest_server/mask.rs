@@ -10,7 +10,7 @@ use sealsum_protocol::messages::{InboundShares, Sharers};
 use sealsum_protocol::server::Stage;
 use sealsum_test_fleet::*;
 
-use crate::lie::{bytes_refused, refused_as_bytes, ring, six};
+use crate::lie::{bytes_refused, refused_as_bytes, ring_around_one, six};
 use crate::lies;
 
 fn acknowledged() -> Liar {
@@ -40,9 +40,7 @@ lies! {
 }
 
 fn ring_acknowledged() -> Liar {
-    let mut liar = ring(150, 300, &(1..150).collect::<Vec<_>>());
-    liar.honestly_until(Stage::Sharers);
-    liar
+    ring_around_one(150, Stage::Sharers)
 }
 
 /// Device 0 was sent the ciphertexts of all but `withheld`.

@@ -19,7 +19,9 @@ use sealsum_protocol::signature::SecretKey;
 use sealsum_protocol::task::{Grant, ModelRule, Privacy, RoundSpec, Task};
 use sealsum_test_fleet::*;
 
-use crate::lie::{self, bytes_refused, of, refused, refused_as_bytes, ring, six, sum_of};
+use crate::lie::{
+    self, bytes_refused, of, refused, refused_as_bytes, ring_around_one, six, sum_of,
+};
 use crate::lies;
 
 fn entering() -> Liar {
@@ -277,9 +279,7 @@ fn deal_of_round(number: u64, dealer: u16) -> sealsum_protocol::messages::Inboun
 
 /// A ring of which only device 0 is real.
 fn sparse_dealt() -> Liar {
-    let mut liar = ring(120, 200, &(1..120).collect::<Vec<_>>());
-    liar.honestly_until(Stage::InboundShares);
-    liar
+    ring_around_one(120, Stage::InboundShares)
 }
 
 fn stranger(liar: &Liar) -> usize {
@@ -302,7 +302,7 @@ fn a_dealer_twice() {
 fn no_two_ciphertexts_of_a_round_share_a_key() {
     let liar = dealt();
     let mut commitments = BTreeSet::new();
-    let deals = liar.heard.iter().map(|heard| &heard.deal.as_ref().unwrap().message);
+    let deals = (0..6).map(|index| &liar.deal_of(index).unwrap().message);
     for dealt in deals.flat_map(|deal| &deal.shares) {
         assert!(commitments.insert(dealt.sealed[..32].to_vec()), "a key twice");
     }

@@ -13,7 +13,7 @@ use sealsum_protocol::server::Stage;
 use sealsum_protocol::signature::SecretKey;
 use sealsum_test_fleet::*;
 
-use crate::lie::{bytes_refused, refused_as_bytes, ring, six, sum_of};
+use crate::lie::{bytes_refused, refused_as_bytes, ring_around_one, six, sum_of};
 use crate::lies;
 use crate::mask::share_counter;
 
@@ -131,8 +131,7 @@ fn an_answer_holds_one_share_of_each_peer_and_none_of_its_own() {
 /// Device 0 of a ring never hears a stranger's shares, and has none to reveal.
 #[test]
 fn an_answer_holds_no_share_of_a_device_that_is_no_neighbour() {
-    let mut liar = ring(120, 200, &(1..120).collect::<Vec<_>>());
-    liar.honestly_until(Stage::Quorum);
+    let mut liar = ring_around_one(120, Stage::Quorum);
     liar.tell(0, &all_agree(&liar)).unwrap();
     let dealers: Vec<usize> = answer(&liar, 0).into_iter().map(|(dealer, _)| dealer).collect();
     let neighbours: Vec<usize> = liar.cohort.neighbours(0).collect();

@@ -40,7 +40,7 @@ pub struct Piece {
     pub self_mask: [u8; 32],
     pub mask_key_commitment: Hash,
     pub self_mask_commitment: Hash,
-    /// Whether the ciphertext opens.
+    /// Whether there is a ciphertext that opens, or zeros.
     pub opens: bool,
 }
 
@@ -86,9 +86,10 @@ impl Colluder {
         channel::establish(&cohort.transcript, own, keys, Self::side(cohort, peer)).unwrap()
     }
 
-    /// Deals as an honest device does.
-    pub fn deal(&self, cohort: &Cohort) -> SharedKeys {
-        self.deal_with(cohort, &self.mask, &self.self_mask, |_, _| {})
+    /// Deals as an honest device does, to the holders that count.
+    pub fn deal_to(&self, cohort: &Cohort, counts: impl Fn(usize) -> bool) -> SharedKeys {
+        let only = |holder, piece: &mut Piece| piece.opens = counts(holder);
+        self.deal_with(cohort, &self.mask, &self.self_mask, only)
     }
 
     /// Deals shares of `mask` and `self_mask`, commits to its own b, and lets `tamper` change what
@@ -139,10 +140,11 @@ impl Colluder {
         let data =
             cohort.transcript.share_data(dealer, &mask_key_commitment, &self_mask_commitment);
         let plain: [u8; 64] = [piece.mask_key, piece.self_mask].concat().try_into().unwrap();
-        let mut sealed = self.ends(cohort, holder).0.seal(&plain, &data);
-        if !piece.opens {
-            sealed[SEALED_BYTES - 1] ^= 1;
-        }
+        let sealed = if piece.opens {
+            self.ends(cohort, holder).0.seal(&plain, &data)
+        } else {
+            [0; SEALED_BYTES]
+        };
         DealtShare { mask_key_commitment, self_mask_commitment, sealed }
     }
 

@@ -44,7 +44,7 @@ impl Liar {
         }
         let secret = self.rebuilt(dealer, SecretKind::SelfMask)?;
         let commitment = self.cohort.transcript.self_mask_commitment(dealer, &secret);
-        let dealt = self.heard[dealer].deal.as_ref()?.message.self_mask_commitment;
+        let dealt = self.deal_of(dealer)?.message.self_mask_commitment;
         (dealt == commitment).then_some(secret)
     }
 
@@ -74,7 +74,7 @@ impl Liar {
     /// One holder's share, if it works for the aggregator or revealed it.
     fn share_held(&self, dealer: usize, holder: usize, kind: SecretKind) -> Option<Share> {
         if let Member::Colluding(colluder) = &self.members[holder] {
-            let deal = &self.heard[dealer].deal.as_ref()?.message;
+            let deal = &self.deal_of(dealer)?.message;
             let [mask_key, self_mask] = colluder.open(&self.cohort, dealer, deal)?;
             return Some(if kind == SecretKind::MaskKey { mask_key } else { self_mask });
         }

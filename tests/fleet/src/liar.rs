@@ -18,6 +18,7 @@
 //! assert_eq!(liar.leaks(), Leak::Sum(vec![0, 1, 2, 3]));
 //! ```
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use sealsum_protocol::bitmap::Bitmap;
@@ -56,7 +57,8 @@ pub enum Member {
 /// All that one device said.
 #[derive(Default)]
 pub struct Heard {
-    pub deal: Option<Deal>,
+    /// Of a colluding device once it is needed; see [`Liar::deal_of`].
+    deal: OnceCell<Deal>,
     pub ack: Option<ShareAck>,
     pub chunks: Vec<Vec<u8>>,
     pub masked: Option<MaskedInput>,
@@ -151,14 +153,7 @@ impl Liar {
         let heard = (0..n).map(|_| Heard { count: 1, ..Heard::default() }).collect();
         let (status_list, shared) = (status_list(1, &[]), vec![None; n]);
         let spec = spec.clone();
-        let mut liar =
-            Self { spec, cohort, entries, status_list, members, heard, shared, now: START };
-        for index in 0..n {
-            let Member::Colluding(colluder) = &liar.members[index] else { continue };
-            let deal = colluder.deal(&liar.cohort);
-            liar.take_deal(index, deal);
-        }
-        liar
+        Self { spec, cohort, entries, status_list, members, heard, shared, now: START }
     }
 
     pub fn n(&self) -> usize {
@@ -173,6 +168,19 @@ impl Liar {
     /// All places.
     pub fn everybody(&self) -> Bitmap {
         self.set(0..self.n())
+    }
+
+    /// All places in the order of the ring, from device 0 on.
+    pub fn ring(&self) -> Vec<usize> {
+        let graph = &self.cohort.graph;
+        let mut ring = vec![0];
+        while ring.len() < self.n() {
+            let last = ring[ring.len() - 1];
+            let next =
+                self.cohort.neighbours(last).find(|i| graph.share_position(last, *i) == Some(1));
+            ring.push(next.expect("a ring"));
+        }
+        ring
     }
 
     /// The places of devices that do not collude.
@@ -261,10 +269,28 @@ impl Liar {
 
     /// Takes a deal as if the device had dealt it; a colluding one may deal again.
     pub fn take_deal(&mut self, index: usize, message: SharedKeys) {
+        self.heard[index].deal = OnceCell::from(self.signed_deal(index, message));
+    }
+
+    fn signed_deal(&self, index: usize, message: SharedKeys) -> Deal {
         let leaves = self.cohort.neighbours(index).zip(&message.shares);
         let leaves = leaves.map(|(holder, dealt)| self.cohort.transcript.deal_leaf(holder, dealt));
         let tree = Tree::new(leaves.collect());
-        self.heard[index].deal = Some(Deal { message, tree });
+        Deal { message, tree }
+    }
+
+    /// What a device dealt. A colluding one deals as an honest one does, unless it dealt before;
+    /// colluding holders know all its secrets and get nothing.
+    pub fn deal_of(&self, index: usize) -> Option<&Deal> {
+        let deal = &self.heard[index].deal;
+        match &self.members[index] {
+            Member::Honest(_) => deal.get(),
+            Member::Colluding(colluder) => {
+                let is_honest = |holder: usize| matches!(self.members[holder], Member::Honest(_));
+                let deal_now = || colluder.deal_to(&self.cohort, is_honest);
+                Some(deal.get_or_init(|| self.signed_deal(index, deal_now())))
+            }
+        }
     }
 }
 
@@ -283,7 +309,7 @@ impl Liar {
     /// The same, of these dealers only.
     pub fn inbound_from(&self, holder: usize, dealers: &Bitmap) -> InboundShares {
         let dealt = |dealer: usize| {
-            let Deal { message, tree } = self.heard[dealer].deal.as_ref()?;
+            let Deal { message, tree } = self.deal_of(dealer)?;
             let place = self.cohort.neighbours(dealer).position(|index| index == holder)?;
             Some(InboundShare {
                 dealer: dealer as u16,
