@@ -136,7 +136,8 @@ impl Liar {
                 let entry = colluder.signed.clone();
                 (Member::Colluding(Box::new(colluder)), entry)
             } else {
-                let (device, entry) = enter(*index, spec, policy);
+                let mut marks = Marks::default();
+                let (device, entry) = enter(*index, spec, policy, &mut marks).unwrap();
                 (Member::Honest(Box::new(device)), entry)
             };
             members.push(member);
@@ -397,14 +398,22 @@ impl Liar {
     }
 }
 
-fn enter(index: usize, spec: &RoundSpec, policy: &Policy) -> (WireDevice, SignedEntry) {
+/// An honest device's entry into a round, if its marks and its policy let it.
+///
+/// # Errors
+/// The guard that kept it out.
+pub fn enter(
+    index: usize,
+    spec: &RoundSpec,
+    policy: &Policy,
+    marks: &mut Marks,
+) -> Result<(WireDevice, SignedEntry), Refusal> {
     let coordinates = spec.signed_task.task.coordinates as usize;
-    let (device, mut marks) = (Device::new(index), Marks::default());
-    let (update, rng) = (update(index, coordinates), entry_rng(index));
-    let entered = WireDevice::enter(device, spec.clone(), policy, &mut marks, update, START, rng);
-    let (device, said) = entered.unwrap();
+    let (device, update) = (Device::new(index), update(index, coordinates));
+    let (device, said) =
+        WireDevice::enter(device, spec.clone(), policy, marks, update, START, entry_rng(index))?;
     let Said::Advertise(bytes) = said else { panic!("no entry") };
-    (device, Advertise::from_bytes(&bytes).unwrap().signed)
+    Ok((device, Advertise::from_bytes(&bytes).unwrap().signed))
 }
 
 /// The bytes of a message, changed.

@@ -30,7 +30,7 @@ pub mod wire;
 pub use colluder::{Colluder, Piece};
 pub use device::{Counter, Device, Marks, entry_rng, rng};
 pub use leak::Leak;
-pub use liar::{Deal, Heard, Liar, Member, Shown, changed};
+pub use liar::{Deal, Heard, Liar, Member, Shown, changed, enter};
 pub use registry::{Registry, status_list};
 pub use rehearsal::{Client, Rehearsal, no_losses};
 pub use task::{owner, policy, spec, task};
