@@ -167,8 +167,18 @@ impl Colluder {
     pub fn open(&self, cohort: &Cohort, dealer: usize, deal: &SharedKeys) -> Option<[Share; 2]> {
         let own = self.place(cohort);
         let place = cohort.neighbours(dealer).position(|holder| holder == own)?;
-        let DealtShare { mask_key_commitment, self_mask_commitment, sealed } = &deal.shares[place];
-        let commitment = &deal.self_mask_commitment;
+        self.open_dealt(cohort, dealer, &deal.self_mask_commitment, &deal.shares[place])
+    }
+
+    /// The same from the part of the deal that is for this device.
+    pub fn open_dealt(
+        &self,
+        cohort: &Cohort,
+        dealer: usize,
+        commitment: &Hash,
+        dealt: &DealtShare,
+    ) -> Option<[Share; 2]> {
+        let DealtShare { mask_key_commitment, self_mask_commitment, sealed } = dealt;
         let data =
             cohort.transcript.share_data(commitment, mask_key_commitment, self_mask_commitment);
         let plain = self.ends(cohort, dealer).1.open(sealed, &data).ok()?;
