@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod enrolment;
+mod liar;
+mod lies;
 mod local_socket;
 mod log;
 mod policy;

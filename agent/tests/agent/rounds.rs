@@ -10,11 +10,12 @@ use serde_json::Value;
 use crate::local_socket::{exchange, request};
 use crate::world::{Answer, Device, STOP_LIMIT, World};
 
-const COHORT: usize = 4;
+pub(crate) const COHORT: usize = 4;
 /// Longest wait for anything in a round; five times what was measured on two busy cores.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Fleet {
+/// Devices that play rounds.
+pub(crate) struct Fleet {
     world: World,
     devices: Vec<Device>,
     agents: Vec<Process>,
@@ -24,7 +25,11 @@ struct Fleet {
 impl Fleet {
     /// Four devices whose policy takes the owner's tasks of three contributors and more.
     fn new() -> Self {
-        let world = World::new().with_aggregator();
+        Self::over(World::new().with_aggregator())
+    }
+
+    /// The same in a world that has an aggregator.
+    pub(crate) fn over(world: World) -> Self {
         let key = world.dir.path().join("owner.key");
         let created = world.aggregator(&["owner", "create", "--out", key.to_str().unwrap()]);
         let owner = owner_of(&created);
@@ -45,6 +50,12 @@ impl Fleet {
 
     /// Signs and publishes a task.
     fn publish(&self, name: &str, settings: &Settings) {
+        let signed = self.sign(name, settings);
+        self.world.aggregator(&["task", "create", &signed]).data();
+    }
+
+    /// Signs a task; where the file is.
+    pub(crate) fn sign(&self, name: &str, settings: &Settings) -> String {
         let (file, signed) =
             (self.path(&format!("{name}.toml")), self.path(&format!("{name}.signed")));
         fs::write(&file, settings.task(name)).unwrap();
@@ -52,10 +63,10 @@ impl Fleet {
         self.world
             .aggregator(&["task", "sign", &file, "--owner-key", key, "--out", &signed])
             .data();
-        self.world.aggregator(&["task", "create", &signed]).data();
+        signed
     }
 
-    fn submit(&self, number: usize, task: &str, values: &[f64]) -> Answer {
+    pub(crate) fn submit(&self, number: usize, task: &str, values: &[f64]) -> Answer {
         let file = self.path(&format!("{task}-{number}.f64"));
         fs::write(&file, le(values)).unwrap();
         self.devices[number].run(&["submit", "--task", task, &file])
@@ -95,14 +106,15 @@ impl Fleet {
     }
 
     #[track_caller]
-    fn last_round(&self, number: usize, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn last_round(&self, number: usize, wanted: impl Fn(&Value) -> bool) -> Value {
         let status = self.devices[number]
             .await_status(PATIENCE, |answer| wanted(&answer.json["data"]["last_round"]));
         status.json["data"]["last_round"].clone()
     }
 }
 
-struct Settings {
+/// What tasks differ in.
+pub(crate) struct Settings {
     noise: Option<f64>,
     model: &'static str,
     min_contributors: u32,
@@ -112,7 +124,7 @@ struct Settings {
 }
 
 impl Settings {
-    const EXACT: Self = Self {
+    pub(crate) const EXACT: Self = Self {
         noise: None,
         model: "none",
         min_contributors: 3,

@@ -24,7 +24,9 @@ pub(crate) const NOBODY: &str = "https://127.0.0.1:1";
 /// A fleet with an authority of its own.
 pub(crate) struct World {
     pub(crate) url: String,
-    aggregator: Option<(Process, String)>,
+    /// Where devices that enrol from now on find the aggregator.
+    pub(crate) aggregator_url: Option<String>,
+    aggregator: Option<Process>,
     authority: Process,
     pub(crate) factory: TpmFactory,
     // Last: the processes are gone before their files.
@@ -86,7 +88,7 @@ impl World {
             .unwrap();
         assert!(initialised.status.success(), "{initialised:?}");
         let (authority, url) = start_authority(dir.path(), "127.0.0.1:0");
-        Self { url, aggregator: None, authority, factory, dir }
+        Self { url, aggregator_url: None, aggregator: None, authority, factory, dir }
     }
 
     /// A device that has not enrolled.
@@ -108,12 +110,12 @@ impl World {
 
     /// Enrols with this token and this CA.
     pub(crate) fn enrol_with(&self, device: &Device, token: &Path, ca: &Path) -> Answer {
-        let aggregator = self.aggregator.as_ref().map_or(NOBODY, |(_, url)| url);
+        let aggregator = self.aggregator_url.as_deref().unwrap_or(NOBODY);
         enrol(device, &self.url, ca, aggregator, token)
     }
 
-    /// Starts an aggregator; devices that enrol from now on know it.
-    pub(crate) fn with_aggregator(mut self) -> Self {
+    /// Has an aggregator certified.
+    pub(crate) fn init_aggregator(&self) {
         let token = self.token_for("aggregator");
         let (url, ca) = (self.url.clone(), self.ca());
         self.aggregator(&[
@@ -126,6 +128,11 @@ impl World {
             token.as_ref(),
         ])
         .data();
+    }
+
+    /// Starts an aggregator; devices that enrol from now on know it.
+    pub(crate) fn with_aggregator(mut self) -> Self {
+        self.init_aggregator();
         let ready_file = self.dir.path().join("aggregator.ready");
         let mut command = Command::new(program("sealsum-aggregator"));
         command.args(["run", "--dir"]).arg(self.aggregator_dir());
@@ -134,8 +141,8 @@ impl World {
         command.env("SEALSUM_AGGREGATOR_HEALTH__LISTEN", "127.0.0.1:0");
         let mut process = Process::start(command, self.dir.path().join("aggregator.log"));
         let ready = process.wait_ready(&ready_file, START_LIMIT);
-        let url = format!("https://{}", ready["listen"].as_str().unwrap());
-        self.aggregator = Some((process, url));
+        self.aggregator_url = Some(format!("https://{}", ready["listen"].as_str().unwrap()));
+        self.aggregator = Some(process);
         self
     }
 
@@ -154,7 +161,8 @@ impl World {
         answer(command)
     }
 
-    fn aggregator_dir(&self) -> PathBuf {
+    /// Where an aggregator keeps its state.
+    pub(crate) fn aggregator_dir(&self) -> PathBuf {
         self.dir.path().join("aggregator")
     }
 
