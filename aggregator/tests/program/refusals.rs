@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use sealsum_protocol::codec::Message;
 use sealsum_protocol::ids::Hash;
-use sealsum_protocol::messages::{Advertise, MaskedInput};
+use sealsum_protocol::messages::{Advertise, ConsistencySignature, MaskedInput, ShareAck};
 
 use crate::device::Device;
 use crate::fleet::{DAY, FleetKeys, Validity};
 use crate::program::{Aggregator, exact_task};
-use crate::rounds::up_to_masked;
+use crate::rounds::{in_parallel, up_to_masked};
 use crate::wire::{Connection, client_config};
 
 fn with_round() -> (Aggregator, String) {
@@ -169,4 +169,70 @@ fn chunks_are_the_layouts_and_hash_to_what_was_signed() {
     assert_eq!(record["devices"]["contributors"].as_array().unwrap().len(), 5);
     assert_eq!(record["devices"]["dropped"][0]["device"], devices[1].id.to_string());
     assert_eq!(record["devices"]["dropped"][0]["step"], "mask");
+}
+
+/// All that a device can send in a round, but for chunks.
+const STEPS: [&str; 6] = ["advertise", "shares", "acks", "masked", "consistency", "reveal"];
+
+/// What is no message, and what is longer than any, of whatever step; then the round.
+#[test]
+fn bytes_that_are_no_message_are_refused_and_the_round_goes_on() {
+    let (aggregator, round) = with_round();
+    let mut devices = aggregator.devices(6);
+    for step in STEPS {
+        let path = format!("/v1/rounds/{round}/{step}");
+        for bytes in [&[][..], &[1], &[0xff; 60], b"{\"code\":\"cancelled\"}"] {
+            let answer = devices[0].post(&path, bytes);
+            assert_eq!((answer.status, answer.code().as_str()), (400, "body_invalid"), "{step}");
+        }
+    }
+    let longest = [
+        ("advertise", Advertise::MAX_BYTES),
+        ("acks", ShareAck::MAX_BYTES),
+        ("masked", MaskedInput::MAX_BYTES),
+        ("consistency", ConsistencySignature::MAX_BYTES),
+    ];
+    for (step, longest) in longest {
+        let answer = devices[0].post(&format!("/v1/rounds/{round}/{step}"), &vec![1; longest + 1]);
+        assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"), "{step}");
+        devices[0].reconnect();
+    }
+    in_parallel(&mut devices, |_, device| device.take_part(&[1.0, 0.0, 0.0, 0.0]));
+    assert_eq!(aggregator.wait(&round).exit, 0);
+    assert_eq!(aggregator.result(&round), [6.0, 0.0, 0.0, 0.0]);
+}
+
+/// One device sends chunks and messages without end over a second connection while the round runs.
+#[test]
+fn a_flood_of_one_device_does_not_stop_the_round() {
+    let (aggregator, round) = with_round();
+    let mut devices = aggregator.devices(6);
+    let config = client_config(&aggregator.fleet, Some(&devices[0].leaf));
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let mut connection = Connection::open(&aggregator.address, config).unwrap();
+            let mut sent = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let chunk = format!("/v1/rounds/{round}/masked/{}", sent + 1);
+                let answer = connection.request("PUT", &chunk, &[7; 48]).unwrap();
+                assert!(answer.status >= 400, "{answer:?}");
+                let step = STEPS[1 + sent % 5];
+                let path = format!("/v1/rounds/{round}/{step}");
+                let answer = connection.request("POST", &path, &[7; 90]).unwrap();
+                assert!(answer.status >= 400, "{answer:?}");
+                sent += 1;
+            }
+            sent
+        });
+        in_parallel(&mut devices, |_, device| device.take_part(&[1.0, 0.0, 0.0, 0.0]));
+        assert_eq!(aggregator.wait(&round).exit, 0);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        flood.join().unwrap()
+    });
+    assert!(sent > 5, "no flood");
+    assert_eq!(aggregator.result(&round), [6.0, 0.0, 0.0, 0.0]);
+    let record = aggregator.show(&round);
+    assert_eq!(record["devices"]["contributors"].as_array().unwrap().len(), 6);
+    assert_eq!(record["devices"]["dropped"], serde_json::json!([]));
 }

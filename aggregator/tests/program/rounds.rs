@@ -24,7 +24,7 @@ fn sum_of(indices: &[usize]) -> Vec<f64> {
 }
 
 /// Everybody in parallel; how far each goes is its own affair.
-fn in_parallel<T: Send>(
+pub(crate) fn in_parallel<T: Send>(
     devices: &mut [Device],
     work: impl Fn(usize, &mut Device) -> T + Sync,
 ) -> Vec<T> {
