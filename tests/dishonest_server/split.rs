@@ -3,7 +3,10 @@
 //! which opens a device where nobody agrees with anybody; and random lies to everybody, after each
 //! of which the union of what leaked is one sum or nothing.
 
+use std::collections::BTreeMap;
+
 use rand_core::Rng;
+use sealsum_protocol::bitmap::Bitmap;
 use sealsum_protocol::codec::Message;
 use sealsum_protocol::guard::Guard;
 use sealsum_protocol::parameters::{CohortInputs, Parameters};
@@ -153,7 +156,7 @@ fn own_sets_have_no_quorum(
     n: usize,
     holder: usize,
     lost: &[usize],
-    claims: &std::collections::BTreeMap<i64, Vec<i64>>,
+    claims: &BTreeMap<i64, Vec<i64>>,
     at: &impl Fn(i64) -> usize,
 ) -> bool {
     let stand_ins: Vec<usize> = (0..n).filter(|index| *index != holder).collect();
@@ -213,30 +216,29 @@ fn random_lies_to_everybody_give_one_sum_or_nothing() {
     assert!(sums > 20 && refusals > 200, "the lies are of one sort: {sums} {refusals}");
 }
 
-/// Mostly everybody is told one set, so that now and then there is a quorum.
+/// Mostly everybody is told the same, so that now and then there is a quorum. Who refused, in all.
 fn random_lies(seed: u64) -> (Liar, usize) {
     let mut rng = rng(seed);
     let n = 5 + (seed % 4) as usize;
     let mut liar = Liar::new(n, task(n, |_| {}), &[n - 1]);
     liar.honestly_until(Stage::Sharers);
-    let mut odd = || {
-        let draw = rng.next_u64();
-        (draw % 8 == 0).then_some((draw / 8) as usize % n)
+    // One time in eight a device other than usual.
+    let mut odd = |usual: Option<usize>| {
+        let draw = rng.next_u64() as usize;
+        if draw.is_multiple_of(8) { Some(draw / 8 % n) } else { usual }
     };
-    let without = |liar: &Liar, odd: Option<usize>| liar.everybody().without(&liar.set(odd));
-    let told: Vec<_> = (0..n).map(|_| without(&liar, odd())).collect();
-    let mut refused = liar.tell_each(|liar, index| liar.sharers(&told[index])).len();
-    let mut usual = odd().or(Some(0)).filter(|_| seed % 3 != 0);
-    usual = usual.filter(|lost| *lost < n - 1);
-    let lost: Vec<_> =
-        (0..n).map(|index| told[index].without(&without(&liar, odd().or(usual)))).collect();
-    let survive = |index: usize| told[index].without(&lost[index]);
-    refused +=
-        liar.tell_each(|liar, index| liar.survivors(index, &survive(index), &lost[index])).len();
-    refused += liar
-        .tell_each(|liar, index| liar.quorum(&told[index], &survive(index), &lost[index]))
-        .len();
-    (liar, refused)
+    let without = |set: &Bitmap, one: Option<usize>| set.without(&Bitmap::of(n, one));
+    let usual = (!seed.is_multiple_of(3)).then_some(0);
+    let all = liar.everybody();
+    let told: Vec<Bitmap> = (0..n).map(|_| without(&all, odd(None))).collect();
+    let survive: Vec<Bitmap> = told.iter().map(|told| without(told, odd(usual))).collect();
+    let lost = |index: usize| told[index].without(&survive[index]);
+    let refused = [
+        liar.tell_each(|liar, index| liar.sharers(&told[index])),
+        liar.tell_each(|liar, index| liar.survivors(index, &survive[index], &lost(index))),
+        liar.tell_each(|liar, index| liar.quorum(&told[index], &survive[index], &lost(index))),
+    ];
+    (liar, refused.iter().map(BTreeMap::len).sum())
 }
 
 fn ring_parameters(n: usize, corrupt: u32, dropout: u32) -> Parameters {
