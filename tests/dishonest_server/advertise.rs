@@ -77,31 +77,67 @@ fn altered(change: impl FnOnce(&mut TaskFields)) -> impl FnOnce(&mut RoundSpec) 
     }
 }
 
-macro_rules! altered_tasks {
-    ($($name:ident: $change:expr;)*) => {
-        $(#[test]
-        fn $name() {
-            refused(spec(noisy(), 1), altered($change), Guard::OwnerSignature);
-        })*
-    };
+fn altered_task(change: impl FnOnce(&mut TaskFields)) {
+    refused(spec(noisy(), 1), altered(change), Guard::OwnerSignature);
 }
 
-altered_tasks! {
-    a_vector_length_that_the_owner_did_not_sign: |fields| fields.coordinates = 4;
-    a_scale_that_the_owner_did_not_sign: |fields| fields.scale = 128;
-    a_clip_that_the_owner_did_not_sign: |fields| fields.clip = 512.0;
-    a_cohort_size_that_the_owner_did_not_sign: |fields| fields.max_devices = 7;
-    a_floor_of_contributors_that_the_owner_did_not_sign: |fields| fields.min_contributors = 4;
-    a_corrupt_share_that_the_owner_did_not_sign: |fields| fields.corrupt_share_permille = 50;
-    a_dropout_share_that_the_owner_did_not_sign: |fields| fields.dropout_share_permille = 100;
-    less_noise_than_the_owner_signed: |fields| {
+#[test]
+fn a_vector_length_that_the_owner_did_not_sign() {
+    altered_task(|fields| fields.coordinates = 4);
+}
+
+#[test]
+fn a_scale_that_the_owner_did_not_sign() {
+    altered_task(|fields| fields.scale = 128);
+}
+
+#[test]
+fn a_clip_that_the_owner_did_not_sign() {
+    altered_task(|fields| fields.clip = 512.0);
+}
+
+#[test]
+fn a_cohort_size_that_the_owner_did_not_sign() {
+    altered_task(|fields| fields.max_devices = 7);
+}
+
+#[test]
+fn a_floor_of_contributors_that_the_owner_did_not_sign() {
+    altered_task(|fields| fields.min_contributors = 4);
+}
+
+#[test]
+fn a_corrupt_share_that_the_owner_did_not_sign() {
+    altered_task(|fields| fields.corrupt_share_permille = 50);
+}
+
+#[test]
+fn a_dropout_share_that_the_owner_did_not_sign() {
+    altered_task(|fields| fields.dropout_share_permille = 100);
+}
+
+#[test]
+fn less_noise_than_the_owner_signed() {
+    altered_task(|fields| {
         fields.privacy = Privacy::Skellam { z_permille: 999, delta: 1e-6 };
-    };
-    no_noise_where_the_owner_signed_noise: |fields| {
+    });
+}
+
+#[test]
+fn no_noise_where_the_owner_signed_noise() {
+    altered_task(|fields| {
         (fields.privacy, fields.name) = (Privacy::None, "test".to_owned());
-    };
-    more_rounds_than_the_owner_signed: |fields| fields.max_rounds = 101;
-    longer_deadlines_than_the_owner_signed: |fields| fields.deadlines_s.mask = 20;
+    });
+}
+
+#[test]
+fn more_rounds_than_the_owner_signed() {
+    altered_task(|fields| fields.max_rounds = 101);
+}
+
+#[test]
+fn longer_deadlines_than_the_owner_signed() {
+    altered_task(|fields| fields.deadlines_s.mask = 20);
 }
 
 #[test]

@@ -14,8 +14,7 @@ use sealsum_protocol::messages::{SurvivorView, Survivors};
 use sealsum_protocol::server::Stage;
 use sealsum_test_fleet::*;
 
-use crate::lie::{bytes_refused, refused_as_bytes, ring, ring_around_one, six, sum_of};
-use crate::lies;
+use crate::lie::{bytes_refused, refused, refused_as_bytes, ring, ring_around_one, six, sum_of};
 use crate::mask::share_counter;
 
 fn masked() -> Liar {
@@ -39,47 +38,149 @@ fn view_of_round(number: u64, device: u16) -> SurvivorView {
     all_survive(&old).views.into_iter().find(|view| view.device == device).unwrap()
 }
 
-lies! {
-    a_device_that_survives_and_is_lost: masked, one_lost,
-        |_, shown| shown.lost.insert(3) => Sets;
-    a_member_that_neither_survives_nor_is_lost: masked, one_lost,
-        |liar, shown| shown.lost = liar.set([]) => Sets;
-    this_device_called_lost: masked, one_lost, |liar, shown| {
-        (shown.survivors, shown.lost) = (liar.set([1, 2, 3, 4, 5]), liar.set([0]));
-    } => Sets;
-    survivors_of_more_places_than_the_roster: masked, all_survive,
-        |_, shown| shown.survivors = Bitmap::of(7, 0..6) => Sets;
-    lost_of_fewer_places_than_the_roster: masked, all_survive,
-        |_, shown| shown.lost = Bitmap::empty(5) => Sets;
-    a_survivor_that_did_not_share: without_the_last, five_survive,
-        |liar, shown| shown.survivors = liar.everybody() => Sets;
-    a_lost_device_that_did_not_share: without_the_last, five_survive,
-        |liar, shown| shown.lost = liar.set([5]) => Sets;
-    fewer_survivors_than_the_task_promises: masked, one_lost, |liar, shown| {
-        *shown = liar.survivors(0, &liar.set([0, 1, 2, 5]), &liar.set([3, 4]));
-    } => SurvivorsSmall;
-    a_neighbour_s_tau_missing: masked, all_survive,
-        |_, shown| { shown.views.remove(2); } => NeighbourView;
-    a_neighbour_s_tau_altered: masked, all_survive,
-        |_, shown| shown.views[2].signature.0[0] ^= 1 => NeighbourView;
-    a_neighbour_s_root_altered: masked, all_survive,
-        |_, shown| shown.views[2].root.0[0] ^= 1 => NeighbourView;
-    a_neighbour_s_tau_under_another_name: masked, all_survive, |_, shown| {
-        let (root, signature) = (shown.views[1].root, shown.views[1].signature);
-        (shown.views[2].root, shown.views[2].signature) = (root, signature);
-    } => NeighbourView;
-    a_tau_of_a_lost_device_too: masked, one_lost, |liar, shown| {
-        let lost = all_survive(liar).views.remove(3);
-        shown.views.insert(3, lost);
-    } => NeighbourView;
-    a_tau_of_another_round: masked, all_survive,
-        |_, shown| shown.views[2] = view_of_round(2, 3) => NeighbourView;
-    a_colluding_neighbour_s_tau_over_another_set: masked, all_survive, |liar, shown| {
-        let tau = liar.colluder(5).masked_input(&liar.cohort, &liar.set(0..5), &[]);
-        (shown.views[4].root, shown.views[4].signature) = (tau.root, tau.signature);
-    } => NeighbourView;
-    an_honest_neighbour_that_was_told_another_set: one_was_told_another, five_of_six,
-        |liar, shown| *shown = all_survive(liar) => NeighbourView;
+#[test]
+fn a_device_that_survives_and_is_lost() {
+    refused(masked, one_lost, |_, shown| shown.lost.insert(3), Guard::Sets);
+}
+
+#[test]
+fn a_member_that_neither_survives_nor_is_lost() {
+    refused(masked, one_lost, |liar, shown| shown.lost = liar.set([]), Guard::Sets);
+}
+
+#[test]
+fn this_device_called_lost() {
+    refused(
+        masked,
+        one_lost,
+        |liar, shown| {
+            (shown.survivors, shown.lost) = (liar.set([1, 2, 3, 4, 5]), liar.set([0]));
+        },
+        Guard::Sets,
+    );
+}
+
+#[test]
+fn survivors_of_more_places_than_the_roster() {
+    refused(masked, all_survive, |_, shown| shown.survivors = Bitmap::of(7, 0..6), Guard::Sets);
+}
+
+#[test]
+fn lost_of_fewer_places_than_the_roster() {
+    refused(masked, all_survive, |_, shown| shown.lost = Bitmap::empty(5), Guard::Sets);
+}
+
+#[test]
+fn a_survivor_that_did_not_share() {
+    refused(
+        without_the_last,
+        five_survive,
+        |liar, shown| shown.survivors = liar.everybody(),
+        Guard::Sets,
+    );
+}
+
+#[test]
+fn a_lost_device_that_did_not_share() {
+    refused(without_the_last, five_survive, |liar, shown| shown.lost = liar.set([5]), Guard::Sets);
+}
+
+#[test]
+fn fewer_survivors_than_the_task_promises() {
+    refused(
+        masked,
+        one_lost,
+        |liar, shown| {
+            *shown = liar.survivors(0, &liar.set([0, 1, 2, 5]), &liar.set([3, 4]));
+        },
+        Guard::SurvivorsSmall,
+    );
+}
+
+#[test]
+fn a_neighbour_s_tau_missing() {
+    refused(
+        masked,
+        all_survive,
+        |_, shown| {
+            shown.views.remove(2);
+        },
+        Guard::NeighbourView,
+    );
+}
+
+#[test]
+fn a_neighbour_s_tau_altered() {
+    refused(
+        masked,
+        all_survive,
+        |_, shown| shown.views[2].signature.0[0] ^= 1,
+        Guard::NeighbourView,
+    );
+}
+
+#[test]
+fn a_neighbour_s_root_altered() {
+    refused(masked, all_survive, |_, shown| shown.views[2].root.0[0] ^= 1, Guard::NeighbourView);
+}
+
+#[test]
+fn a_neighbour_s_tau_under_another_name() {
+    refused(
+        masked,
+        all_survive,
+        |_, shown| {
+            let (root, signature) = (shown.views[1].root, shown.views[1].signature);
+            (shown.views[2].root, shown.views[2].signature) = (root, signature);
+        },
+        Guard::NeighbourView,
+    );
+}
+
+#[test]
+fn a_tau_of_a_lost_device_too() {
+    refused(
+        masked,
+        one_lost,
+        |liar, shown| {
+            let lost = all_survive(liar).views.remove(3);
+            shown.views.insert(3, lost);
+        },
+        Guard::NeighbourView,
+    );
+}
+
+#[test]
+fn a_tau_of_another_round() {
+    refused(
+        masked,
+        all_survive,
+        |_, shown| shown.views[2] = view_of_round(2, 3),
+        Guard::NeighbourView,
+    );
+}
+
+#[test]
+fn a_colluding_neighbour_s_tau_over_another_set() {
+    refused(
+        masked,
+        all_survive,
+        |liar, shown| {
+            let tau = liar.colluder(5).masked_input(&liar.cohort, &liar.set(0..5), &[]);
+            (shown.views[4].root, shown.views[4].signature) = (tau.root, tau.signature);
+        },
+        Guard::NeighbourView,
+    );
+}
+
+#[test]
+fn an_honest_neighbour_that_was_told_another_set() {
+    refused(
+        one_was_told_another,
+        five_of_six,
+        |liar, shown| *shown = all_survive(liar),
+        Guard::NeighbourView,
+    );
 }
 
 /// U2 is the first five.

@@ -88,14 +88,3 @@ pub(crate) fn sum_of(devices: &[usize]) -> Vec<i64> {
     let inputs: Vec<Vec<i64>> = devices.iter().map(|index| units(*index, 5)).collect();
     (0..5).map(|place| inputs.iter().map(|input| input[place]).sum()).collect()
 }
-
-/// The one test of one lie: `name: scene, honest message, lie => guard;`.
-#[macro_export]
-macro_rules! lies {
-    ($($(#[$doc:meta])* $name:ident: $scene:expr, $honest:expr, $lie:expr => $guard:ident;)*) => {
-        $($(#[$doc])* #[test]
-        fn $name() {
-            $crate::lie::refused($scene, $honest, $lie, sealsum_protocol::guard::Guard::$guard);
-        })*
-    };
-}

@@ -10,8 +10,7 @@ use sealsum_protocol::messages::{InboundShares, Sharers};
 use sealsum_protocol::server::Stage;
 use sealsum_test_fleet::*;
 
-use crate::lie::{bytes_refused, refused_as_bytes, ring_around_one, six};
-use crate::lies;
+use crate::lie::{bytes_refused, refused, refused_as_bytes, ring_around_one, six};
 
 fn acknowledged() -> Liar {
     six(Stage::Sharers)
@@ -21,22 +20,60 @@ fn everybody(liar: &Liar) -> Sharers {
     liar.sharers(&liar.everybody())
 }
 
-lies! {
-    a_set_without_this_device: acknowledged, everybody,
-        |liar, shown| shown.shared = liar.set(1..6) => SharersSelf;
-    a_set_of_more_places_than_the_roster: acknowledged, everybody,
-        |_, shown| shown.shared = Bitmap::of(7, 0..6) => SharersSmall;
-    a_set_of_fewer_places_than_the_roster: acknowledged, everybody,
-        |_, shown| shown.shared = Bitmap::of(5, 0..5) => SharersSmall;
-    a_set_below_the_fewest_contributors: acknowledged, everybody,
-        |liar, shown| shown.shared = liar.set(0..4) => SharersSmall;
-    /// Every neighbour of a ring's device but t - 1 is left out, and not one too many of the rest.
-    a_set_with_too_few_neighbours: ring_acknowledged, everybody, |liar, shown| {
-        let spared = liar.cohort.parameters.t - 1;
-        let out: Vec<usize> = liar.cohort.neighbours(0).skip(spared).collect();
-        shown.shared = liar.set((0..liar.n()).filter(|index| !out.contains(index)));
-        assert!(shown.shared.count() >= liar.cohort.parameters.a_min);
-    } => SharersSmall;
+#[test]
+fn a_set_without_this_device() {
+    refused(
+        acknowledged,
+        everybody,
+        |liar, shown| shown.shared = liar.set(1..6),
+        Guard::SharersSelf,
+    );
+}
+
+#[test]
+fn a_set_of_more_places_than_the_roster() {
+    refused(
+        acknowledged,
+        everybody,
+        |_, shown| shown.shared = Bitmap::of(7, 0..6),
+        Guard::SharersSmall,
+    );
+}
+
+#[test]
+fn a_set_of_fewer_places_than_the_roster() {
+    refused(
+        acknowledged,
+        everybody,
+        |_, shown| shown.shared = Bitmap::of(5, 0..5),
+        Guard::SharersSmall,
+    );
+}
+
+#[test]
+fn a_set_below_the_fewest_contributors() {
+    refused(
+        acknowledged,
+        everybody,
+        |liar, shown| shown.shared = liar.set(0..4),
+        Guard::SharersSmall,
+    );
+}
+
+/// Every neighbour of a ring's device but t - 1 is left out, and not one too many of the rest.
+#[test]
+fn a_set_with_too_few_neighbours() {
+    refused(
+        ring_acknowledged,
+        everybody,
+        |liar, shown| {
+            let spared = liar.cohort.parameters.t - 1;
+            let out: Vec<usize> = liar.cohort.neighbours(0).skip(spared).collect();
+            shown.shared = liar.set((0..liar.n()).filter(|index| !out.contains(index)));
+            assert!(shown.shared.count() >= liar.cohort.parameters.a_min);
+        },
+        Guard::SharersSmall,
+    );
 }
 
 fn ring_acknowledged() -> Liar {

@@ -22,7 +22,6 @@ use sealsum_test_fleet::*;
 use crate::lie::{
     self, bytes_refused, of, refused, refused_as_bytes, ring_around_one, six, sum_of,
 };
-use crate::lies;
 
 fn entering() -> Liar {
     six(Stage::Roster)
@@ -40,85 +39,282 @@ fn drawn() -> [u8; 32] {
     ExchangeKey::draw(&mut rng(77)).public()
 }
 
-lies! {
-    a_roster_without_this_device: entering, |liar| liar.roster(),
-        |_, roster| { roster.entries.remove(0); } => OwnEntry;
-    this_device_under_another_mask_key: entering, |liar| liar.roster(),
-        |_, roster| roster.entries[0].entry.mask_key = drawn() => OwnEntry;
-    this_device_with_a_signature_of_another_round: entering, |liar| liar.roster(),
-        |_, roster| roster.entries[0].signature = entry_of_round(2, 0).signature => OwnEntry;
-    another_device_s_mask_key_exchanged: entering, |liar| liar.roster(),
-        |_, roster| roster.entries[2].entry.mask_key = drawn() => EntrySignature;
-    another_device_s_channel_key_exchanged: entering, |liar| liar.roster(),
-        |_, roster| roster.entries[2].entry.channel_key = drawn() => EntrySignature;
-    another_device_s_signing_key_exchanged: entering, |liar| liar.roster(), |_, roster| {
-        roster.entries[2].entry.signing_key = SecretKey::from_seed(&[5; 32]).public();
-    } => EntrySignature;
-    another_device_s_identity_exchanged: entering, |liar| liar.roster(),
-        |_, roster| roster.entries[2].entry.static_key = drawn() => EntrySignature;
-    an_entry_of_an_old_round: entering, |liar| liar.roster(),
-        |_, roster| roster.entries[2] = entry_of_round(2, 2) => EntrySignature;
-    an_identity_that_the_certificate_does_not_name: entering, |liar| liar.roster(),
-        |liar, roster| resigned(liar, roster, |signed| signed.entry.static_key = drawn())
-            => Certificate;
-    a_mask_key_of_low_order: entering, |liar| liar.roster(),
-        |liar, roster| resigned(liar, roster, |signed| signed.entry.mask_key = [0; 32]) => BadKey;
-    a_channel_key_of_low_order: entering, |liar| liar.roster(), |liar, roster| {
-        resigned(liar, roster, |signed| {
-            signed.entry.channel_key = [0; 32];
-            signed.entry.channel_key[0] = 1;
-        });
-    } => BadKey;
-    a_signing_key_of_low_order: entering, |liar| liar.roster(), |liar, roster| {
-        resigned(liar, roster, |signed| {
-            signed.entry.signing_key.0 = [0; 32];
-            signed.entry.signing_key.0[0] = 1;
-        });
-    } => BadKey;
-    a_mask_key_that_is_not_canonical: entering, |liar| liar.roster(),
-        |liar, roster| resigned(liar, roster, |signed| signed.entry.mask_key[31] |= 0x80) => BadKey;
-    a_device_twice: entering, |liar| liar.roster(),
-        |_, roster| roster.entries[4] = roster.entries[5].clone() => RosterEncoding;
-    a_roster_out_of_order: entering, |liar| liar.roster(),
-        |_, roster| roster.entries.swap(3, 4) => RosterEncoding;
-    a_device_twice_under_two_ids: entering, |liar| liar.roster(), |_, roster| {
-        let id = roster.entries[4].entry.device;
-        roster.entries[4] = roster.entries[5].clone();
-        roster.entries[4].entry.device = id;
-    } => DuplicateKey;
-    the_mask_key_of_another_device: entering, |liar| liar.roster(), |liar, roster| {
-        let key = roster.entries[2].entry.mask_key;
-        resigned(liar, roster, |signed| signed.entry.mask_key = key);
-    } => DuplicateKey;
-    a_sybil_without_a_certificate_of_the_fleet: entering, |liar| liar.roster(), |liar, roster| {
-        resigned(liar, roster, |signed| {
-            signed.certificate.truncate(95);
-            signed.entry.certificate = certificate_hash(&signed.certificate);
-        });
-    } => Certificate;
-    a_sybil_under_the_certificate_of_another_device: entering, |liar| liar.roster(),
+#[test]
+fn a_roster_without_this_device() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| {
+            roster.entries.remove(0);
+        },
+        Guard::OwnEntry,
+    );
+}
+
+#[test]
+fn this_device_under_another_mask_key() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries[0].entry.mask_key = drawn(),
+        Guard::OwnEntry,
+    );
+}
+
+#[test]
+fn this_device_with_a_signature_of_another_round() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries[0].signature = entry_of_round(2, 0).signature,
+        Guard::OwnEntry,
+    );
+}
+
+#[test]
+fn another_device_s_mask_key_exchanged() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries[2].entry.mask_key = drawn(),
+        Guard::EntrySignature,
+    );
+}
+
+#[test]
+fn another_device_s_channel_key_exchanged() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries[2].entry.channel_key = drawn(),
+        Guard::EntrySignature,
+    );
+}
+
+#[test]
+fn another_device_s_signing_key_exchanged() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| {
+            roster.entries[2].entry.signing_key = SecretKey::from_seed(&[5; 32]).public();
+        },
+        Guard::EntrySignature,
+    );
+}
+
+#[test]
+fn another_device_s_identity_exchanged() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries[2].entry.static_key = drawn(),
+        Guard::EntrySignature,
+    );
+}
+
+#[test]
+fn an_entry_of_an_old_round() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries[2] = entry_of_round(2, 2),
+        Guard::EntrySignature,
+    );
+}
+
+#[test]
+fn an_identity_that_the_certificate_does_not_name() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |liar, roster| resigned(liar, roster, |signed| signed.entry.static_key = drawn()),
+        Guard::Certificate,
+    );
+}
+
+#[test]
+fn a_mask_key_of_low_order() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |liar, roster| resigned(liar, roster, |signed| signed.entry.mask_key = [0; 32]),
+        Guard::BadKey,
+    );
+}
+
+#[test]
+fn a_channel_key_of_low_order() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |liar, roster| {
+            resigned(liar, roster, |signed| {
+                signed.entry.channel_key = [0; 32];
+                signed.entry.channel_key[0] = 1;
+            });
+        },
+        Guard::BadKey,
+    );
+}
+
+#[test]
+fn a_signing_key_of_low_order() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |liar, roster| {
+            resigned(liar, roster, |signed| {
+                signed.entry.signing_key.0 = [0; 32];
+                signed.entry.signing_key.0[0] = 1;
+            });
+        },
+        Guard::BadKey,
+    );
+}
+
+#[test]
+fn a_mask_key_that_is_not_canonical() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |liar, roster| resigned(liar, roster, |signed| signed.entry.mask_key[31] |= 0x80),
+        Guard::BadKey,
+    );
+}
+
+#[test]
+fn a_device_twice() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries[4] = roster.entries[5].clone(),
+        Guard::RosterEncoding,
+    );
+}
+
+#[test]
+fn a_roster_out_of_order() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries.swap(3, 4),
+        Guard::RosterEncoding,
+    );
+}
+
+#[test]
+fn a_device_twice_under_two_ids() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| {
+            let id = roster.entries[4].entry.device;
+            roster.entries[4] = roster.entries[5].clone();
+            roster.entries[4].entry.device = id;
+        },
+        Guard::DuplicateKey,
+    );
+}
+
+#[test]
+fn the_mask_key_of_another_device() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |liar, roster| {
+            let key = roster.entries[2].entry.mask_key;
+            resigned(liar, roster, |signed| signed.entry.mask_key = key);
+        },
+        Guard::DuplicateKey,
+    );
+}
+
+#[test]
+fn a_sybil_without_a_certificate_of_the_fleet() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |liar, roster| {
+            resigned(liar, roster, |signed| {
+                signed.certificate.truncate(95);
+                signed.entry.certificate = certificate_hash(&signed.certificate);
+            });
+        },
+        Guard::Certificate,
+    );
+}
+
+#[test]
+fn a_sybil_under_the_certificate_of_another_device() {
+    refused(
+        entering,
+        |liar| liar.roster(),
         |liar, roster| {
             let own = liar.colluder(5).device.certificate.clone();
             let foreign = &mut roster.entries[4];
             foreign.certificate = own;
             foreign.entry.certificate = certificate_hash(&foreign.certificate);
             roster.entries.truncate(5);
-        } => Certificate;
-    a_certificate_that_the_entry_does_not_name: entering, |liar| liar.roster(),
-        |_, roster| roster.entries[3].certificate = roster.entries[4].certificate.clone()
-            => Certificate;
-    a_revoked_device: entering, |liar| liar.roster(), |_, roster| {
-        roster.status_list = status_list(2, &[roster.entries[3].entry.device]);
-    } => Revoked;
-    a_status_list_that_cannot_be_read: entering, |liar| liar.roster(),
-        |_, roster| roster.status_list = vec![1] => StatusList;
-    more_devices_than_the_task_takes: entering, |liar| liar.roster(), |_, roster| {
-        let mut seventh = roster.entries[5].clone();
-        seventh.entry.device = DeviceId([9; 32]);
-        roster.entries.push(seventh);
-    } => CohortSize;
-    fewer_devices_than_the_task_takes: entering, |liar| liar.roster(),
-        |_, roster| roster.entries.truncate(2) => CohortSize;
+        },
+        Guard::Certificate,
+    );
+}
+
+#[test]
+fn a_certificate_that_the_entry_does_not_name() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries[3].certificate = roster.entries[4].certificate.clone(),
+        Guard::Certificate,
+    );
+}
+
+#[test]
+fn a_revoked_device() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| {
+            roster.status_list = status_list(2, &[roster.entries[3].entry.device]);
+        },
+        Guard::Revoked,
+    );
+}
+
+#[test]
+fn a_status_list_that_cannot_be_read() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.status_list = vec![1],
+        Guard::StatusList,
+    );
+}
+
+#[test]
+fn more_devices_than_the_task_takes() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| {
+            let mut seventh = roster.entries[5].clone();
+            seventh.entry.device = DeviceId([9; 32]);
+            roster.entries.push(seventh);
+        },
+        Guard::CohortSize,
+    );
+}
+
+#[test]
+fn fewer_devices_than_the_task_takes() {
+    refused(
+        entering,
+        |liar| liar.roster(),
+        |_, roster| roster.entries.truncate(2),
+        Guard::CohortSize,
+    );
 }
 
 fn certificate_hash(certificate: &[u8]) -> Hash {
@@ -234,40 +430,115 @@ fn inbound(liar: &Liar) -> InboundShares {
     liar.inbound(0)
 }
 
-lies! {
-    a_ciphertext_altered: dealt, inbound,
-        |_, shown| shown.shares[2].dealt.sealed[40] ^= 1 => ForeignShare;
-    a_commitment_to_a_share_altered: dealt, inbound,
-        |_, shown| shown.shares[2].dealt.self_mask_commitment.0[0] ^= 1 => ForeignShare;
-    a_commitment_to_a_secret_altered: dealt, inbound,
-        |_, shown| shown.shares[2].dealer_commitment.0[0] ^= 1 => ForeignShare;
-    two_dealers_exchanged: dealt, inbound, |_, shown| {
-        let (first, second) = (shown.shares[1].clone(), shown.shares[2].clone());
-        (shown.shares[1], shown.shares[2]) = (second, first);
-        (shown.shares[1].dealer, shown.shares[2].dealer) = (2, 3);
-    } => ForeignShare;
-    a_ciphertext_for_another_holder: dealt, inbound, |liar, shown| {
-        shown.shares[2] = liar.inbound(1).shares.into_iter().find(|s| s.dealer == 3).unwrap();
-    } => ForeignShare;
-    the_device_s_own_ciphertext_sent_back: dealt, inbound, |liar, shown| {
-        let mut own = liar.inbound(1).shares.into_iter().find(|s| s.dealer == 0).unwrap();
-        shown.shares[0].dealt = own.dealt.clone();
-        own.dealt = shown.shares[0].dealt.clone();
-        shown.shares.insert(0, own);
-    } => ForeignShare;
-    a_path_cut_short: dealt, inbound, |_, shown| { shown.shares[2].path.pop(); } => ForeignShare;
-    a_dealer_beyond_the_roster: dealt, inbound,
-        |_, shown| shown.shares[4].dealer = 6 => ForeignShare;
-    a_dealer_s_signature_of_an_old_round: dealt, inbound, |_, shown| {
-        shown.shares[2] = deal_of_round(2, 3);
-    } => ForeignShare;
-    a_ciphertext_of_a_device_that_is_no_neighbour: sparse_dealt, inbound, |liar, shown| {
-        let stranger = stranger(liar);
-        let mut foreign = liar.inbound(stranger).shares.swap_remove(0);
-        foreign.dealer = stranger as u16;
-        shown.shares.push(foreign);
-        shown.shares.sort_by_key(|share| share.dealer);
-    } => ForeignShare;
+#[test]
+fn a_ciphertext_altered() {
+    refused(dealt, inbound, |_, shown| shown.shares[2].dealt.sealed[40] ^= 1, Guard::ForeignShare);
+}
+
+#[test]
+fn a_commitment_to_a_share_altered() {
+    refused(
+        dealt,
+        inbound,
+        |_, shown| shown.shares[2].dealt.self_mask_commitment.0[0] ^= 1,
+        Guard::ForeignShare,
+    );
+}
+
+#[test]
+fn a_commitment_to_a_secret_altered() {
+    refused(
+        dealt,
+        inbound,
+        |_, shown| shown.shares[2].dealer_commitment.0[0] ^= 1,
+        Guard::ForeignShare,
+    );
+}
+
+#[test]
+fn two_dealers_exchanged() {
+    refused(
+        dealt,
+        inbound,
+        |_, shown| {
+            let (first, second) = (shown.shares[1].clone(), shown.shares[2].clone());
+            (shown.shares[1], shown.shares[2]) = (second, first);
+            (shown.shares[1].dealer, shown.shares[2].dealer) = (2, 3);
+        },
+        Guard::ForeignShare,
+    );
+}
+
+#[test]
+fn a_ciphertext_for_another_holder() {
+    refused(
+        dealt,
+        inbound,
+        |liar, shown| {
+            shown.shares[2] = liar.inbound(1).shares.into_iter().find(|s| s.dealer == 3).unwrap();
+        },
+        Guard::ForeignShare,
+    );
+}
+
+#[test]
+fn the_device_s_own_ciphertext_sent_back() {
+    refused(
+        dealt,
+        inbound,
+        |liar, shown| {
+            let mut own = liar.inbound(1).shares.into_iter().find(|s| s.dealer == 0).unwrap();
+            shown.shares[0].dealt = own.dealt.clone();
+            own.dealt = shown.shares[0].dealt.clone();
+            shown.shares.insert(0, own);
+        },
+        Guard::ForeignShare,
+    );
+}
+
+#[test]
+fn a_path_cut_short() {
+    refused(
+        dealt,
+        inbound,
+        |_, shown| {
+            shown.shares[2].path.pop();
+        },
+        Guard::ForeignShare,
+    );
+}
+
+#[test]
+fn a_dealer_beyond_the_roster() {
+    refused(dealt, inbound, |_, shown| shown.shares[4].dealer = 6, Guard::ForeignShare);
+}
+
+#[test]
+fn a_dealer_s_signature_of_an_old_round() {
+    refused(
+        dealt,
+        inbound,
+        |_, shown| {
+            shown.shares[2] = deal_of_round(2, 3);
+        },
+        Guard::ForeignShare,
+    );
+}
+
+#[test]
+fn a_ciphertext_of_a_device_that_is_no_neighbour() {
+    refused(
+        sparse_dealt,
+        inbound,
+        |liar, shown| {
+            let stranger = stranger(liar);
+            let mut foreign = liar.inbound(stranger).shares.swap_remove(0);
+            foreign.dealer = stranger as u16;
+            shown.shares.push(foreign);
+            shown.shares.sort_by_key(|share| share.dealer);
+        },
+        Guard::ForeignShare,
+    );
 }
 
 fn deal_of_round(number: u64, dealer: u16) -> sealsum_protocol::messages::InboundShare {

@@ -13,8 +13,7 @@ use sealsum_protocol::server::Stage;
 use sealsum_protocol::signature::SecretKey;
 use sealsum_test_fleet::*;
 
-use crate::lie::{bytes_refused, refused_as_bytes, ring_around_one, six, sum_of};
-use crate::lies;
+use crate::lie::{bytes_refused, refused, refused_as_bytes, ring_around_one, six, sum_of};
 use crate::mask::share_counter;
 
 /// All signed that all survive.
@@ -33,28 +32,73 @@ fn at_least_q(liar: &Liar) -> Quorum {
     quorum
 }
 
-lies! {
-    one_signature_short_of_a_quorum: signed, at_least_q,
-        |_, shown| { shown.signatures.pop(); } => Quorum;
-    no_signatures_at_all: signed, at_least_q, |_, shown| shown.signatures.clear() => Quorum;
-    a_signature_altered: signed, at_least_q,
-        |_, shown| shown.signatures[2].signature.0[0] ^= 1 => Quorum;
-    a_signature_under_another_device_s_name: signed, at_least_q,
-        |_, shown| shown.signatures[3].device = 4 => Quorum;
-    a_signature_of_a_device_beyond_the_roster: signed, at_least_q,
-        |_, shown| shown.signatures[3].device = 6 => Quorum;
-    a_signature_by_a_key_that_the_aggregator_made: signed, at_least_q, |liar, shown| {
-        let (all, none) = (liar.everybody(), liar.set([]));
-        let string = liar.cohort.transcript.with_sharers(&all).alive_string(&all, &none);
-        shown.signatures[3].signature = SecretKey::from_seed(&[5; 32]).sign(&string);
-    } => Quorum;
-    a_colluding_device_s_signature_on_other_sets: signed, colluding_counts, |liar, shown| {
-        let (all, a, d) = (liar.everybody(), liar.set(0..5), liar.set([5]));
-        shown.signatures[3].signature =
-            liar.colluder(5).alive(&liar.cohort, [&all, &a, &d]);
-    } => Quorum;
-    signatures_of_another_round: signed, at_least_q,
-        |_, shown| shown.signatures = at_least_q(&six_in_round(2)).signatures => Quorum;
+#[test]
+fn one_signature_short_of_a_quorum() {
+    refused(
+        signed,
+        at_least_q,
+        |_, shown| {
+            shown.signatures.pop();
+        },
+        Guard::Quorum,
+    );
+}
+
+#[test]
+fn no_signatures_at_all() {
+    refused(signed, at_least_q, |_, shown| shown.signatures.clear(), Guard::Quorum);
+}
+
+#[test]
+fn a_signature_altered() {
+    refused(signed, at_least_q, |_, shown| shown.signatures[2].signature.0[0] ^= 1, Guard::Quorum);
+}
+
+#[test]
+fn a_signature_under_another_device_s_name() {
+    refused(signed, at_least_q, |_, shown| shown.signatures[3].device = 4, Guard::Quorum);
+}
+
+#[test]
+fn a_signature_of_a_device_beyond_the_roster() {
+    refused(signed, at_least_q, |_, shown| shown.signatures[3].device = 6, Guard::Quorum);
+}
+
+#[test]
+fn a_signature_by_a_key_that_the_aggregator_made() {
+    refused(
+        signed,
+        at_least_q,
+        |liar, shown| {
+            let (all, none) = (liar.everybody(), liar.set([]));
+            let string = liar.cohort.transcript.with_sharers(&all).alive_string(&all, &none);
+            shown.signatures[3].signature = SecretKey::from_seed(&[5; 32]).sign(&string);
+        },
+        Guard::Quorum,
+    );
+}
+
+#[test]
+fn a_colluding_device_s_signature_on_other_sets() {
+    refused(
+        signed,
+        colluding_counts,
+        |liar, shown| {
+            let (all, a, d) = (liar.everybody(), liar.set(0..5), liar.set([5]));
+            shown.signatures[3].signature = liar.colluder(5).alive(&liar.cohort, [&all, &a, &d]);
+        },
+        Guard::Quorum,
+    );
+}
+
+#[test]
+fn signatures_of_another_round() {
+    refused(
+        signed,
+        at_least_q,
+        |_, shown| shown.signatures = at_least_q(&six_in_round(2)).signatures,
+        Guard::Quorum,
+    );
 }
 
 /// Q signatures of which one is the colluding device's.
