@@ -63,8 +63,7 @@ pub struct Device {
 impl Device {
     pub fn new(index: usize) -> Self {
         let mut rng = rng(1_000_000 + index as u64);
-        let mut id = [0; 32];
-        id[..8].copy_from_slice(&(index as u64).to_be_bytes());
+        let DeviceId(id) = id_of(index);
         let (identity, tpm) = (ExchangeKey::draw(&mut rng), SecretKey::draw(&mut rng));
         let certificate = [id, identity.public(), tpm.public().0].concat();
         let counter = Counter::default();
@@ -79,6 +78,13 @@ impl Device {
             static_key: self.identity.public(),
         }
     }
+}
+
+/// The id of the device of a number; ids are in the order of the numbers.
+pub fn id_of(index: usize) -> DeviceId {
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&(index as u64).to_be_bytes());
+    DeviceId(id)
 }
 
 pub fn rng(seed: u64) -> ChaCha20Rng {

@@ -28,7 +28,7 @@ pub mod vectors;
 pub mod wire;
 
 pub use colluder::{Colluder, Piece};
-pub use device::{Counter, Device, Marks, entry_rng, rng};
+pub use device::{Counter, Device, Marks, entry_rng, id_of, rng};
 pub use leak::Leak;
 pub use liar::{Deal, Heard, Liar, Member, Shown, changed, enter};
 pub use registry::{Registry, status_list};

@@ -1,6 +1,6 @@
 //! The authority of a test, without X.509.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
 use sealsum_protocol::codec::Decode;
@@ -11,7 +11,10 @@ use sealsum_protocol::signature::{PublicKey, Signature};
 /// Certificates and status lists of the test: a certificate is the device's id, its X25519
 /// identity and an Ed25519 key that stands for its TPM's; a status list is a number and ids.
 #[derive(Clone, Default)]
-pub struct Registry(Arc<Mutex<Status>>);
+pub struct Registry {
+    status: Arc<Mutex<Status>>,
+    verified: Arc<Mutex<HashSet<Vec<u8>>>>,
+}
 
 #[derive(Default)]
 struct Status {
@@ -24,7 +27,7 @@ struct Status {
 impl Registry {
     /// The authority's log shows no certificate of this device.
     pub fn miss_in_the_log(&self, device: DeviceId) {
-        self.0.lock().unwrap().unlogged.insert(device);
+        self.status.lock().unwrap().unlogged.insert(device);
     }
 }
 
@@ -34,11 +37,31 @@ pub fn status_list(number: u64, revoked: &[DeviceId]) -> Vec<u8> {
     list
 }
 
+impl Registry {
+    /// A registry with a status list of its own that need not verify again what `other` verified.
+    pub fn beside(other: &Self) -> Self {
+        Self { verified: other.verified.clone(), ..Self::default() }
+    }
+
+    fn signed(&self, key: PublicKey, voucher: &Voucher<'_>) -> bool {
+        let seen = [&key.0, voucher.signature, voucher.statement].concat();
+        if self.verified.lock().unwrap().contains(&seen) {
+            return true;
+        }
+        let signature = Signature::decoded(voucher.signature);
+        let good = signature.is_ok_and(|signature| key.verifies(voucher.statement, &signature));
+        if good {
+            self.verified.lock().unwrap().insert(seen);
+        }
+        good
+    }
+}
+
 impl Membership for Registry {
     fn admit_status_list(&mut self, list: &[u8], _: u64) -> Result<(), MembershipError> {
         let bad = |why: &str| MembershipError::StatusList(why.to_owned());
         let (number, revoked) = list.split_first_chunk::<8>().ok_or_else(|| bad("too short"))?;
-        let mut status = self.0.lock().unwrap();
+        let mut status = self.status.lock().unwrap();
         if u64::from_le_bytes(*number) < status.number {
             return Err(bad("older than one seen before"));
         }
@@ -53,16 +76,13 @@ impl Membership for Registry {
         if device != voucher.device.0 {
             return Err(MembershipError::Certificate("another device's".to_owned()));
         }
-        if self.0.lock().unwrap().revoked.contains(&voucher.device) {
+        if self.status.lock().unwrap().revoked.contains(&voucher.device) {
             return Err(MembershipError::Revoked);
         }
-        if self.0.lock().unwrap().unlogged.contains(&voucher.device) {
+        if self.status.lock().unwrap().unlogged.contains(&voucher.device) {
             return Err(MembershipError::Certificate("not in the authority's log".to_owned()));
         }
-        let key = PublicKey(tpm);
-        let signature =
-            Signature::decoded(voucher.signature).map_err(|_| MembershipError::Signature)?;
-        if !key.verifies(voucher.statement, &signature) {
+        if !self.signed(PublicKey(tpm), voucher) {
             return Err(MembershipError::Signature);
         }
         Ok(Member { static_key })

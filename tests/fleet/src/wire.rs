@@ -1,7 +1,7 @@
 //! One device that hears bytes and says bytes: the shipped decoder, then the shipped client.
 
 use rand_chacha::ChaCha20Rng;
-use sealsum_protocol::client::{self, Answers};
+use sealsum_protocol::client::{self, Answers, Limits};
 use sealsum_protocol::codec::{CodecError, Message};
 use sealsum_protocol::error::{Error, Refusal};
 use sealsum_protocol::guard::Guard;
@@ -33,6 +33,7 @@ pub struct WireDevice {
     update: Vec<f64>,
     weight: Option<f64>,
     rng: ChaCha20Rng,
+    limits: Limits,
     client: Client,
 }
 
@@ -56,9 +57,10 @@ impl WireDevice {
             client::advertise(spec, &identity, policy, &answers, marks, now, &mut rng)?;
         let signature = device.tpm.sign(advertising.statement()).0.to_vec();
         let (advertised, message) = advertising.sign(signature);
+        let limits = *advertised.limits();
         let client = Client::Advertised(advertised);
         let registry = Registry::default();
-        let entered = Self { device, registry, update, weight: None, rng, client };
+        let entered = Self { device, registry, update, weight: None, rng, limits, client };
         Ok((entered, Said::Advertise(message.to_bytes())))
     }
 
@@ -78,6 +80,11 @@ impl WireDevice {
             Client::Signed(_) => Some(Stage::Quorum),
             Client::Masking(_) | Client::Unmasking(..) | Client::Done | Client::Out(_) => None,
         }
+    }
+
+    /// The device's own deadlines.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Whether the device revealed its shares.
