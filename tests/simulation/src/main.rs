@@ -11,6 +11,7 @@ fn main() {
             println!("seed {seed}: {v}");
         }
         tally.add(&told.tally);
+        if args.len() > 2 { println!("{seed} {:?} {:?}", sealsum_simulation::world::World::draw(seed), told.tally.rounds); }
     }
     println!("{}", serde_json::to_string_pretty(&tally).unwrap());
     println!("{:?}", start.elapsed() / (args[1] - args[0]) as u32);

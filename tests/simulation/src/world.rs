@@ -57,6 +57,8 @@ pub struct World {
     pub aggregator_lies: Vec<String>,
     /// Devices that lie.
     pub liars: Vec<LyingDevice>,
+    /// How often liars lie when they could, per mille.
+    pub boldness: u32,
 }
 
 /// A device that lies.
@@ -139,6 +141,7 @@ impl World {
             losses: Vec::new(),
             aggregator_lies: Vec::new(),
             liars: Vec::new(),
+            boldness: 0,
         }
     }
 
@@ -185,6 +188,7 @@ impl World {
 
     /// As many liars as the policy assumes, and an aggregator that works with them or not.
     fn draw_liars(&mut self, draw: &mut Draw) {
+        self.boldness = draw.of(&[30, 100, 300, 700]);
         let lies = draw.below(3);
         if lies != 1 {
             let names: Vec<&str> = liars::AGGREGATOR.iter().map(|lie| lie.name).collect();

@@ -60,7 +60,7 @@ impl History {
             return;
         }
         actor.request = None;
-        let Some(want) = actor.wants() else { return };
+        let Some(want) = actor.wants() else { return self.leaves_round(device) };
         match (want, answer) {
             (Want::Open, Answer::Ready(bytes)) => self.considers(device, &bytes),
             (Want::Open, Answer::Refused(_)) => self.after(LOOK_AGAIN_MS, Event::GoesOn(device)),

@@ -16,7 +16,10 @@ use crate::tally::Tally;
 use crate::world::World;
 
 /// All of them.
-pub struct Colluders(BTreeMap<usize, Colluder>);
+pub struct Colluders {
+    devices: BTreeMap<usize, Colluder>,
+    boldness: u32,
+}
 
 struct Colluder {
     lies: Vec<(&'static str, Tell)>,
@@ -32,12 +35,12 @@ impl Colluders {
             let lies = known.map(|lie| (lie.name, lie.tell)).collect();
             (liar.device, Colluder { lies, keys: None, memory: BTreeMap::new() })
         });
-        Self(liars.collect())
+        Self { devices: liars.collect(), boldness: world.boldness }
     }
 
     /// A device enters a round; if it is a liar, all that it draws is known.
     pub fn enters(&mut self, device: usize, rng: impl FnOnce() -> ChaCha20Rng) {
-        let Some(colluder) = self.0.get_mut(&device) else { return };
+        let Some(colluder) = self.devices.get_mut(&device) else { return };
         let mut rng = rng();
         let mask = SecretScalar::random(&mut rng);
         let channel = ExchangeKey::draw(&mut rng);
@@ -48,7 +51,7 @@ impl Colluders {
 
     /// The key with which a liar signs in its present round.
     pub fn signing(&self, device: usize) -> Option<&SecretKey> {
-        self.0.get(&device)?.keys.as_ref().map(|keys| &keys.signing)
+        self.devices.get(&device)?.keys.as_ref().map(|keys| &keys.signing)
     }
 
     /// What a liar says instead.
@@ -61,7 +64,7 @@ impl Colluders {
         said: Vec<Said>,
         (choices, tally): (&mut Choices, &mut Tally),
     ) -> Vec<Said> {
-        let Some(Colluder { lies, keys: Some(keys), memory }) = self.0.get_mut(&device) else {
+        let Some(Colluder { lies, keys: Some(keys), memory }) = self.devices.get_mut(&device) else {
             return said;
         };
         let view = &ledger.views[view];
@@ -70,7 +73,8 @@ impl Colluders {
         let seat = cohort.zip(own);
         let mut says = said;
         for (name, tell) in lies.iter() {
-            let mut me = Me { name, device, keys, seat, view, choices, tally, memory };
+            let boldness = self.boldness;
+            let mut me = Me { name, device, keys, seat, view, boldness, choices, tally, memory };
             says = says.into_iter().flat_map(|one| tell(&mut me, one)).collect();
         }
         says

@@ -80,6 +80,8 @@ pub struct Me<'a> {
     pub seat: Option<(&'a Cohort, usize)>,
     /// What it knows.
     pub view: &'a View,
+    /// How often it lies when it could, per mille.
+    pub boldness: u32,
     /// Its choices.
     pub choices: &'a mut Choices,
     /// Where lies are counted.
@@ -89,9 +91,24 @@ pub struct Me<'a> {
 }
 
 impl Me<'_> {
-    /// Whether to lie now; two times in three.
+    /// Whether to lie now.
     fn lies(&mut self) -> bool {
-        self.choices.chance(self.name, self.device, 667)
+        self.choices.chance(self.name, self.device, self.boldness)
+    }
+
+    /// Whether to lie throughout this round.
+    fn is_bold(&mut self) -> bool {
+        if let Some(bold) = self.memory.get("bold") {
+            return *bold == 1;
+        }
+        let bold = self.choices.chance("bold", self.device, 500);
+        self.memory.insert("bold", u64::from(bold));
+        bold
+    }
+
+    /// Which of `all` to lie about, if at all.
+    fn some_of(&mut self, all: &[usize]) -> Vec<usize> {
+        if self.lies() { self.choices.some_of(self.name, self.device, all) } else { Vec::new() }
     }
 
     fn below(&mut self, bound: usize) -> usize {

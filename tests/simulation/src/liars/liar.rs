@@ -48,6 +48,13 @@ pub struct Scene<'a> {
 /// After a step's longest duration a liar goes on alone.
 const ALONE_AFTER_MS: u64 = 500;
 
+impl Scene<'_> {
+    /// Whether to tell a lie now that could be told of a device.
+    pub fn lies(&mut self, lie: &'static str, device: usize) -> bool {
+        self.choices.chance(lie, device, self.world.boldness)
+    }
+}
+
 impl Liar {
     /// The liar of a world, if its aggregator is one.
     pub fn of(world: &World) -> Option<Self> {

@@ -123,8 +123,11 @@ impl Live {
 
     /// Lets something happen that is nobody's message.
     pub fn happen(&mut self, event: Event, now: Now) {
-        if matches!(event, Event::Tick) {
-            self.log.push((now, Logged::Tick));
+        match &event {
+            Event::Tick => self.log.push((now, Logged::Tick)),
+            // Nobody takes an older one again.
+            Event::StatusList(list) => self.opening.list.clone_from(list),
+            _ => {}
         }
         if let Err(refusal) = self.machine.handle(now, event) {
             self.refused.push(refusal.guard);
@@ -294,25 +297,33 @@ impl Live {
         wishes
     }
 
-    /// The round as it was before the last `back` things happened to it, and who spoke next then.
-    pub fn restored(&self, back: usize) -> (Self, Option<usize>) {
+    /// The round as it was before the last `back` things happened to it, who spoke next then, and
+    /// when it must be woken.
+    pub fn restored(&self, back: usize) -> (Self, Option<usize>, Vec<u64>) {
         let Opening { spec, corrupt_fleet, registry, list, now: opened } = self.opening.clone();
         let opened = Self::open(spec, corrupt_fleet, registry, list, opened);
         let mut old = opened.expect("it opened before");
-        let _ = old.obey();
+        let mut wakes = Vec::new();
+        let mut note = |wishes: Vec<Wish>| {
+            wakes.extend(wishes.into_iter().filter_map(|wish| match wish {
+                Wish::Wake(at_ms) => Some(at_ms),
+                _ => None,
+            }));
+        };
+        note(old.obey());
         let (kept, lost) = self.log.split_at(self.log.len().saturating_sub(back));
         for (at, logged) in kept {
             match logged {
                 Logged::Said(device, said) => drop(old.deliver(*device, said, *at)),
                 Logged::Tick => old.happen(Event::Tick, *at),
             }
-            let _ = old.obey();
+            note(old.obey());
         }
         let next = lost.iter().find_map(|(_, logged)| match logged {
             Logged::Said(device, _) => Some(*device),
             Logged::Tick => None,
         });
-        (old, next)
+        (old, next, wakes)
     }
 
     /// Unmasks the sum as the program does, and says so to the machine.

@@ -40,7 +40,7 @@ impl Moment {
 
 /// Three to ten, few more often than many; once in 200 histories up to 64.
 pub(super) fn size(draw: &mut Draw) -> usize {
-    if draw.below(200) == 0 { 11 + draw.below(54) } else { 3 + draw.below(8).min(draw.below(8)) }
+    if draw.below(200) == 0 { 11 + draw.below(54) } else { 3 + draw.below(8).min(3 + draw.below(5)) }
 }
 
 impl World {
@@ -48,9 +48,9 @@ impl World {
     pub(super) fn draw_cohort(&mut self, draw: &mut Draw) {
         let n = self.devices;
         self.corrupt_permille = draw.of(&[0, 50, 100, 100, 200, 300]);
-        self.dropout_permille = draw.of(&[0, 100, 200, 200, 250, 340, 400]);
+        self.dropout_permille = draw.of(&[0, 200, 250, 340, 340, 400]);
         let more = draw.below(n - 2);
-        self.min_contributors = 3 + draw.of(&[0, 0, more as u32]);
+        self.min_contributors = 3 + draw.of(&[0, 0, 0, 0, more as u32]);
         self.corrupt_fleet = draw.of(&[0, 0, 0, 1, 2]);
         self.start_when = n as u32;
         if draw.chance(100) {

@@ -42,11 +42,11 @@ impl Faults {
             answer_lost: rate(&[5, 50, 200]),
             delayed: rate(&[10, 100, 400]),
             duplicated: rate(&[10, 100, 400]),
-            disconnected: rate(&[2, 10, 50]),
-            device_crash: rate(&[2, 10, 50]),
+            disconnected: rate(&[2, 5, 20]),
+            device_crash: rate(&[5, 20, 60]),
             aggregator_crash: rate(&[1, 3, 10]),
-            revoked: rate(&[2, 5, 20]),
-            clock_step: rate(&[2, 10, 50]),
+            revoked: rate(&[1, 3, 8]),
+            clock_step: rate(&[2, 5, 20]),
         }
     }
 }

@@ -14,7 +14,7 @@ impl World {
         self.scale = draw.of(&[4, 256]);
         self.weights = draw.of(&[0, 0, 4]);
         self.aes = draw.chance(500);
-        let mut seconds = || 2 + draw.below(12) as u32;
+        let mut seconds = || 2 + draw.below(18) as u32;
         self.deadlines = Deadlines {
             advertise: seconds(),
             share: seconds(),

@@ -31,7 +31,8 @@ impl AggregatorLie for ForeignCiphertexts {
         let how = scene.choices.below("foreign_ciphertexts", asked.device, 5);
         let one = scene.choices.below("foreign_ciphertext", asked.device, message.shares.len());
         let other = scene.choices.below("foreign_dealer", asked.device, message.shares.len());
-        if how == 0 || message.shares.is_empty() {
+        let lied = scene.lies("foreign", asked.device);
+        if !lied || how == 0 || message.shares.is_empty() {
             return false;
         }
         match how {

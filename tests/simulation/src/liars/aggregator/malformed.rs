@@ -21,7 +21,7 @@ impl AggregatorLie for Malformed {
         bytes: &mut Vec<u8>,
     ) -> bool {
         let device = asked.device;
-        if bytes.is_empty() || !scene.choices.chance("malformed_answer", device, 200) {
+        if bytes.is_empty() || !scene.lies("malformed_answer", device) {
             return false;
         }
         let place = scene.choices.below("malformed_place", device, bytes.len());

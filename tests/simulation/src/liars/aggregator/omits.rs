@@ -13,6 +13,6 @@ pub(super) fn new() -> Box<dyn AggregatorLie> {
 
 impl AggregatorLie for Omits {
     fn passes_on(&mut self, scene: &mut Scene<'_>, from: usize, _: &mut Said) -> bool {
-        !scene.choices.chance("omits", from, 50)
+        !scene.choices.chance("omits", from, scene.world.boldness / 6)
     }
 }

@@ -23,7 +23,7 @@ impl AggregatorLie for Replays {
         let key = (asked.device, asked.stage);
         let old = rounds.range(..asked.round).find_map(|(_, known)| known.told.get(&key));
         match old {
-            Some(old) if old != bytes && scene.choices.chance("replays", asked.device, 300) => {
+            Some(old) if old != bytes && scene.lies("replays", asked.device) => {
                 *bytes = old.clone();
                 true
             }

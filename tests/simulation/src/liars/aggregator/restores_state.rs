@@ -1,6 +1,7 @@
 //! Restores the state of the round as it was some messages ago, and goes on from there without
 //! the device that spoke next.
 
+use sealsum_protocol::server::Step;
 use sealsum_test_fleet::Said;
 
 use super::AggregatorLie;
@@ -29,9 +30,14 @@ impl AggregatorLie for RestoresState {
         }
         let Some(live) = &scene.program.live else { return true };
         let back = 1 + scene.choices.below("restores_back", from, 4 * scene.world.devices);
-        let restored = live.restored(back);
-        self.0 = Some(restored.1.unwrap_or(from));
-        scene.program.live = Some(restored.0);
+        let (restored, next, wakes) = live.restored(back);
+        if restored.step() >= Step::Recover {
+            return true;
+        }
+        self.0 = Some(next.unwrap_or(from));
+        scene.program.live = Some(restored);
+        let now_ms = scene.now.steady_ms;
+        scene.wakes.extend(wakes.into_iter().map(|at_ms| at_ms.max(now_ms)));
         false
     }
 }

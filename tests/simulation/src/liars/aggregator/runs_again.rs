@@ -6,10 +6,7 @@ use crate::liars::liar::Scene;
 
 /// Who is left out of the second run.
 #[derive(Default)]
-struct RunsAgain {
-    without: Option<usize>,
-    ran: u64,
-}
+struct RunsAgain(Option<usize>);
 
 pub(super) fn new() -> Box<dyn AggregatorLie> {
     Box::new(RunsAgain::default())
@@ -17,17 +14,15 @@ pub(super) fn new() -> Box<dyn AggregatorLie> {
 
 impl AggregatorLie for RunsAgain {
     fn numbers(&mut self, scene: &mut Scene<'_>, next: u64) -> Option<u64> {
-        if next < 2 || self.ran + 1 >= next {
-            (self.ran, self.without) = (self.ran.max(next.saturating_sub(1)), None);
-        }
-        if next < 2 {
+        self.0 = None;
+        if next < 2 || !scene.lies("runs_again", 0) {
             return None;
         }
-        self.without = Some(scene.choices.below("runs_again", 0, scene.world.devices));
+        self.0 = Some(scene.choices.below("runs_without", 0, scene.world.devices));
         Some(next - 1)
     }
 
     fn invites(&mut self, _: &mut Scene<'_>, device: usize) -> bool {
-        self.without != Some(device)
+        self.0 != Some(device)
     }
 }

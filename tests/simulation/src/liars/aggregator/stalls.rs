@@ -16,7 +16,7 @@ impl AggregatorLie for Stalls {
         if self.0.contains(&key) {
             return true;
         }
-        let stalls = scene.choices.chance("stalls", asked.device, 50);
+        let stalls = scene.choices.chance("stalls", asked.device, scene.world.boldness / 6);
         if stalls {
             self.0.push(key);
         }

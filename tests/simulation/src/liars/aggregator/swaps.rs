@@ -21,7 +21,7 @@ impl AggregatorLie for Swaps {
         bytes: &mut Vec<u8>,
     ) -> bool {
         let Some(known) = rounds.get(&asked.round) else { return false };
-        if !scene.choices.chance("swaps", asked.device, 200) {
+        if !scene.lies("swaps", asked.device) {
             return false;
         }
         let others: Vec<&Vec<u8>> = known.told.values().filter(|told| *told != bytes).collect();

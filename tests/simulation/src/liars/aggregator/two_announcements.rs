@@ -15,7 +15,7 @@ pub(super) fn new() -> Box<dyn AggregatorLie> {
 impl AggregatorLie for TwoAnnouncements {
     fn announces(&mut self, scene: &mut Scene<'_>, device: usize, bytes: &mut Vec<u8>) -> bool {
         let Ok(mut message) = Announcement::from_bytes(bytes) else { return false };
-        if !scene.choices.chance("two_announcements", device, 300) {
+        if !scene.lies("two_announcements", device) {
             return false;
         }
         for spec in &mut message.rounds {

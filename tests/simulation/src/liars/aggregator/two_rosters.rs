@@ -31,7 +31,7 @@ impl AggregatorLie for TwoRosters {
         asked: &Told,
         bytes: &mut Vec<u8>,
     ) -> bool {
-        if asked.stage != Stage::Roster || !scene.choices.chance("two_rosters", asked.device, 500) {
+        if asked.stage != Stage::Roster || !scene.lies("two_rosters", asked.device) {
             return false;
         }
         let Ok(mut roster) = Roster::from_bytes(bytes) else { return false };

@@ -33,7 +33,7 @@ impl AggregatorLie for TwoSharers {
         story: &mut Story,
     ) -> bool {
         let own = place_of(cohort, asked.device);
-        let lied = scene.choices.chance("two_sharers", asked.device, 400);
+        let lied = scene.lies("two_sharers", asked.device);
         if asked.stage != Stage::Sharers || !lied {
             return false;
         }

@@ -26,7 +26,7 @@ impl AggregatorLie for TwoSurvivors {
         asked: &Told,
         story: &mut Story,
     ) -> bool {
-        let lied = scene.choices.chance("two_survivors", asked.device, 500);
+        let lied = scene.lies("two_survivors", asked.device);
         if asked.stage != Stage::Survivors || !lied {
             return false;
         }

@@ -11,7 +11,7 @@ pub(super) fn tell(me: &mut Me<'_>, said: Said) -> Vec<Said> {
     let Said::Ack(bytes) = &said else { return vec![said] };
     let Ok(ack) = ShareAck::from_bytes(bytes) else { return vec![said] };
     let all: Vec<usize> = (0..ack.good.len()).collect();
-    let bad = me.choices.some_of(me.name, me.device, &all);
+    let bad = me.some_of(&all);
     if bad.is_empty() {
         return vec![said];
     }

@@ -10,7 +10,7 @@ pub(super) fn tell(me: &mut Me<'_>, said: Said) -> Vec<Said> {
     let (Said::Shares(bytes), Some(seat)) = (&said, me.seat) else { return vec![said] };
     let Ok(mut deal) = SharedKeys::from_bytes(bytes) else { return vec![said] };
     let places: Vec<usize> = (0..deal.shares.len()).collect();
-    let spoilt = me.choices.some_of(me.name, me.device, &places);
+    let spoilt = me.some_of(&places);
     if spoilt.is_empty() {
         return vec![said];
     }

@@ -7,6 +7,9 @@ use super::Me;
 const STEPS: usize = 6;
 
 pub(super) fn tell(me: &mut Me<'_>, said: Said) -> Vec<Said> {
+    if !me.is_bold() {
+        return vec![said];
+    }
     let step = match &said {
         Said::Advertise(_) => 0,
         Said::Shares(_) => 1,

@@ -8,11 +8,12 @@ use super::Me;
 
 pub(super) fn tell(me: &mut Me<'_>, said: Said) -> Vec<Said> {
     match (&said, me.seat, &me.view.shared) {
+        (Said::Chunk { .. }, Some(_), _) if !me.is_bold() => vec![said],
         (Said::Chunk { index, bytes }, Some(_), _) => {
             me.told();
             vec![Said::Chunk { index: *index, bytes: noise(bytes) }]
         }
-        (Said::Masked(_), Some((cohort, _)), Some(shared)) => {
+        (Said::Masked(_), Some((cohort, _)), Some(shared)) if me.is_bold() => {
             let zeros: Vec<Vec<u8>> = (0..cohort.layout.chunks())
                 .map(|chunk| noise(&vec![0; cohort.layout.chunk_wire_len(chunk)]))
                 .collect();

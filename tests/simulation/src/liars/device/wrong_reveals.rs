@@ -11,7 +11,7 @@ pub(super) fn tell(me: &mut Me<'_>, said: Said) -> Vec<Said> {
     let Said::Reveal(bytes) = &said else { return vec![said] };
     let Ok(mut reveal) = Reveal::from_bytes(bytes) else { return vec![said] };
     let places: Vec<usize> = (0..reveal.shares.len()).collect();
-    let spoilt = me.choices.some_of(me.name, me.device, &places);
+    let spoilt = me.some_of(&places);
     let how = me.below(3);
     if spoilt.is_empty() {
         return vec![said];
