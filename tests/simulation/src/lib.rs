@@ -14,15 +14,22 @@
 //! | [`device`], [`program`] | how the agent and the aggregator drive the state machines |
 //! | [`liars`] | those who do not: a lie to a file |
 //! | [`ledger`], [`invariants`] | what happened, and what must hold of it |
+//! | [`run`], [`tally`] | many histories, and what they met |
+//! | [`replay`], [`shrink`] | one history in a file, and one with less in it |
+//! | [`large`] | one round of a thousand devices |
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
 pub mod choices;
 pub mod device;
 pub mod history;
 pub mod invariants;
+pub mod large;
 pub mod ledger;
 pub mod liars;
 pub mod program;
 mod queue;
+pub mod replay;
+pub mod run;
+pub mod shrink;
 pub mod tally;
 pub mod world;

@@ -64,7 +64,8 @@ impl Colluders {
         said: Vec<Said>,
         (choices, tally): (&mut Choices, &mut Tally),
     ) -> Vec<Said> {
-        let Some(Colluder { lies, keys: Some(keys), memory }) = self.devices.get_mut(&device) else {
+        let Some(Colluder { lies, keys: Some(keys), memory }) = self.devices.get_mut(&device)
+        else {
             return said;
         };
         let view = &ledger.views[view];

@@ -262,7 +262,7 @@ impl Live {
     }
 
     /// Does what the machine says, in its order.
-    pub(super) fn obey(&mut self) -> Vec<Wish> {
+    pub(crate) fn obey(&mut self) -> Vec<Wish> {
         let mut wishes = Vec::new();
         while let Some(output) = self.machine.poll() {
             match output {

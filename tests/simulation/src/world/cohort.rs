@@ -40,7 +40,11 @@ impl Moment {
 
 /// Three to ten, few more often than many; once in 200 histories up to 64.
 pub(super) fn size(draw: &mut Draw) -> usize {
-    if draw.below(200) == 0 { 11 + draw.below(54) } else { 3 + draw.below(8).min(3 + draw.below(5)) }
+    if draw.below(200) == 0 {
+        11 + draw.below(54)
+    } else {
+        3 + draw.below(8).min(3 + draw.below(5))
+    }
 }
 
 impl World {

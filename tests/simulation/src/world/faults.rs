@@ -35,6 +35,19 @@ impl Faults {
     /// The longest that a device has no network, or is down.
     pub const LONGEST_ABSENCE_MS: usize = 12_000;
 
+    /// The name of each fault, as it is counted.
+    pub const NAMES: [&str; 9] = [
+        "request_lost",
+        "answer_lost",
+        "delayed",
+        "duplicated",
+        "disconnected",
+        "device_crash",
+        "aggregator_crash",
+        "revoked",
+        "clock_step",
+    ];
+
     pub(super) fn draw(draw: &mut Draw) -> Self {
         let mut rate = |rates: &[u32]| if draw.chance(500) { draw.of(rates) } else { 0 };
         Self {
