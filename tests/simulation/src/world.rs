@@ -209,9 +209,22 @@ impl World {
             let lies = draw.some(&names).into_iter().map(str::to_owned).collect();
             self.liars.push(LyingDevice { device, lies });
         }
-        // An aggregator that lies picks the roster: what is assumed is of the fleet then.
-        if !self.aggregator_is_honest() {
-            self.corrupt_fleet = self.corrupt_fleet.max(self.liars.len() as u32);
+        self.assume_liars();
+    }
+
+    /// Whoever is missing or left out, the roster may hold all liars: what is assumed of each
+    /// roster must cover them, and leave some cohort to run.
+    fn assume_liars(&mut self) {
+        while !self.liars.is_empty() {
+            let assumed = self.corrupt_fleet;
+            let fewest = self.cohort_inputs().corrupt(self.min_contributors as usize, assumed);
+            let liars = self.liars.len();
+            self.corrupt_fleet = if fewest < liars { liars as u32 } else { assumed };
+            if self.is_viable() {
+                return;
+            }
+            self.corrupt_fleet = assumed;
+            self.liars.pop();
         }
     }
 }

@@ -225,8 +225,9 @@ impl History {
         let revoked = live.map(|live| live.revoked.clone()).unwrap_or_default();
         self.ledger.endings.push(Ended { round, ending, roster, revoked });
         self.ledger.version += 1;
-        self.running = false;
-        if self.rounds_left > 0 {
+        // A liar may let a round end twice.
+        let first = std::mem::take(&mut self.running);
+        if first && self.rounds_left > 0 {
             self.after(PAUSE_MS, Event::OpenRound);
         }
     }

@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    fn is_viable(&self) -> bool {
+    pub(super) fn is_viable(&self) -> bool {
         self.parameters(self.devices).is_some_and(|parameters| parameters.honest_floor() >= 2)
     }
 
