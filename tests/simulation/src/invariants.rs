@@ -5,7 +5,7 @@
 //! | I1 | a published sum is exactly the sum of exactly the reported contributors |
 //! | I2 | a round has at most one result, and what was written down of it never changes |
 //! | I3 | of no honest device are both secrets in reach, nor the self-mask secret of one that is in no agreed set of survivors |
-//! | I4 | an honest device reveals only when a quorum signed exactly what it signed |
+//! | I4 | an honest device reveals only when a quorum signed exactly what it signed, for enough survivors |
 //! | I5 | an honest device says each thing once a round, and nothing after it refused |
 //! | I6 | everybody is done by the last deadline |
 //! | I7 | what can be computed of honest inputs is the sum over all honest survivors, or nothing |

@@ -16,10 +16,9 @@ use sealsum_protocol::transcript::{SecretKind, SharedTranscript, Transcript};
 use sealsum_test_fleet::Said;
 
 use crate::program::Ending;
-use crate::world::World;
+use crate::world::{Floors, World};
 
 /// All that happened.
-#[derive(Default)]
 pub struct Ledger {
     /// Each entry of a device into a round.
     pub views: Vec<View>,
@@ -37,8 +36,7 @@ pub struct Ledger {
     pub overdue: Vec<String>,
     /// Counts what was added, so that nothing is checked twice.
     pub version: u64,
-    liars: BTreeSet<usize>,
-    corrupt_fleet: u32,
+    world: World,
 }
 
 /// One entry of a device into a round, and what it knew and said there.
@@ -75,6 +73,8 @@ pub struct Group {
     pub devices: Vec<usize>,
     /// Whether the device there is honest.
     pub honest: Vec<bool>,
+    /// What its honest devices demand.
+    pub floors: Floors,
 }
 
 /// A string over survivors, and who signed it.
@@ -116,8 +116,17 @@ pub struct Refused {
 impl Ledger {
     /// Of a world in which nothing happened yet.
     pub fn of(world: &World) -> Self {
-        let liars = world.liars.iter().map(|liar| liar.device).collect();
-        Self { liars, corrupt_fleet: world.corrupt_fleet, ..Self::default() }
+        Self {
+            views: Vec::new(),
+            groups: Vec::new(),
+            signatures: BTreeMap::new(),
+            endings: Vec::new(),
+            contradictions: Vec::new(),
+            refusals: Vec::new(),
+            overdue: Vec::new(),
+            version: 0,
+            world: world.clone(),
+        }
     }
 
     /// A device enters a round. Returns the view's place.
@@ -188,9 +197,10 @@ impl Ledger {
         known.or_else(|| {
             let devices: Vec<usize> =
                 entries.iter().map(|entry| device_of(&entry.device)).collect();
-            let cohort = Cohort::new(spec, entries, self.corrupt_fleet).ok()?;
-            let honest = devices.iter().map(|device| !self.liars.contains(device)).collect();
-            self.groups.push(Group { cohort, devices, honest });
+            let cohort = Cohort::new(spec, entries, self.world.corrupt_fleet).ok()?;
+            let honest = devices.iter().map(|device| self.world.is_honest(*device)).collect();
+            let floors = self.world.floors(devices.len());
+            self.groups.push(Group { cohort, devices, honest, floors });
             Some(self.groups.len() - 1)
         })
     }

@@ -24,7 +24,7 @@ pub struct Outcome {
 }
 
 /// Failures that are kept in full; of others only the number matters.
-const MOST_FAILURES: usize = 20;
+const MOST_FAILURES: usize = 4;
 /// Between two looks at the progress.
 const LOOK: Duration = Duration::from_millis(250);
 

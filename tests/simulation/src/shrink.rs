@@ -3,7 +3,7 @@
 use crate::replay::Replay;
 
 /// Histories that are told at most to shrink one.
-const MOST_TRIES: usize = 400;
+const MOST_TRIES: usize = 250;
 
 /// Leaves out whatever the failure does not need.
 pub fn shrink(replay: Replay) -> Replay {

@@ -61,6 +61,14 @@ pub struct World {
     pub boldness: u32,
 }
 
+/// What must be met before an honest device reveals anything.
+pub struct Floors {
+    /// Equal signatures.
+    pub quorum: usize,
+    /// Survivors.
+    pub a_min: usize,
+}
+
 /// A device that lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -171,6 +179,15 @@ impl World {
             corrupt_share_permille: self.corrupt_permille,
             dropout_share_permille: self.dropout_permille,
         }
+    }
+
+    /// Q and A_min of a roster of so many, worked out here a second time.
+    pub fn floors(&self, n: usize) -> Floors {
+        let share = (n * self.corrupt_permille as usize).div_ceil(1000);
+        let corrupt = share.max(self.corrupt_fleet as usize).max(1).min(n);
+        let quorum = (n + corrupt) / 2 + 1;
+        let kept = n - n * self.dropout_permille as usize / 1000;
+        Floors { quorum, a_min: quorum.max(kept).max(self.min_contributors as usize) }
     }
 
     /// The policy of each device.

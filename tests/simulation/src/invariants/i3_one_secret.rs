@@ -39,7 +39,7 @@ fn check_one(
 }
 
 fn is_agreed_survivor(ledger: &Ledger, (place, group): (usize, &Group), dealer: usize) -> bool {
-    let quorum = group.cohort.parameters.quorum;
+    let quorum = group.floors.quorum;
     ledger.signatures.iter().any(|((of, _), signers)| {
         *of == place && signers.who.len() >= quorum && signers.survivors.contains(dealer)
     })

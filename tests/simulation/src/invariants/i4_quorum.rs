@@ -1,8 +1,8 @@
 //! I4: an honest device reveals only when at least Q distinct survivors signed exactly the string
-//! that it signed.
+//! that it signed, which names at least A_min survivors.
 
-use crate::ledger::{Ledger, View};
-use crate::world::World;
+use crate::ledger::{Group, Ledger, View};
+use crate::world::{Floors, World};
 
 pub(super) fn check(ledger: &Ledger, _: &World) -> Result<(), String> {
     let revealed = |view: &&View| view.honest && view.revealed.is_some();
@@ -16,14 +16,18 @@ fn check_one(ledger: &Ledger, view: &View) -> Result<(), String> {
     else {
         return Err(format!("device {device} reveals without having signed"));
     };
-    let cohort = &ledger.groups[place].cohort;
+    let Group { cohort, floors, .. } = &ledger.groups[place];
     let string = cohort.transcript.with_sharers(shared).alive_string(survivors, lost);
     let signers = ledger.signatures.get(&(place, string));
     let who = signers.iter().flat_map(|signers| &signers.who);
     let signed = who.filter(|signer| survivors.contains(**signer)).count();
-    let quorum = cohort.parameters.quorum;
-    if signed >= quorum {
-        return Ok(());
+    let Floors { quorum, a_min } = *floors;
+    if signed < quorum {
+        return Err(format!("device {device} reveals to {signed} signatures, {quorum} are needed"));
     }
-    Err(format!("device {device} reveals to {signed} signatures, {quorum} are needed"))
+    let count = survivors.count();
+    if count < a_min {
+        return Err(format!("device {device} reveals for {count} survivors, {a_min} are needed"));
+    }
+    Ok(())
 }

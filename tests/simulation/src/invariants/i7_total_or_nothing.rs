@@ -74,7 +74,7 @@ fn unknown_masks(group: &Group, reach: &Reach, masked: &[(usize, &Bitmap)]) -> V
 /// vectors, which of the masked inputs are in its total.
 fn agreed_totals(ledger: &Ledger, place: usize, masked: &[(usize, &Bitmap)]) -> Vec<Vec<bool>> {
     let group = &ledger.groups[place];
-    let quorum = group.cohort.parameters.quorum;
+    let quorum = group.floors.quorum;
     let came = |member: usize| masked.iter().any(|(own, _)| *own == member);
     let of_this = ledger.signatures.iter().filter(|((of, _), _)| *of == place);
     of_this
