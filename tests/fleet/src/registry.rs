@@ -24,13 +24,6 @@ struct Status {
     unlogged: BTreeSet<DeviceId>,
 }
 
-impl Registry {
-    /// The authority's log shows no certificate of this device.
-    pub fn miss_in_the_log(&self, device: DeviceId) {
-        self.status.lock().unwrap().unlogged.insert(device);
-    }
-}
-
 pub fn status_list(number: u64, revoked: &[DeviceId]) -> Vec<u8> {
     let mut list = number.to_le_bytes().to_vec();
     revoked.iter().for_each(|device| list.extend(device.0));
@@ -41,6 +34,11 @@ impl Registry {
     /// A registry with a status list of its own that need not verify again what `other` verified.
     pub fn beside(other: &Self) -> Self {
         Self { verified: other.verified.clone(), ..Self::default() }
+    }
+
+    /// The authority's log shows no certificate of this device.
+    pub fn miss_in_the_log(&self, device: DeviceId) {
+        self.status.lock().unwrap().unlogged.insert(device);
     }
 
     fn signed(&self, key: PublicKey, voucher: &Voucher<'_>) -> bool {
