@@ -18,7 +18,8 @@ build: deps
 demo: build ## a fleet of twelve devices, each with its own software TPM, on this machine
 	@$(or $(CARGO_TARGET_DIR),target)/debug/sealsum-demo
 
-test: deps ## every test, against real software TPMs
+test: ## every test, against real software TPMs
+	@sh packaging/deps.sh test
 	@$(CARGO) test --workspace
 
 test-all: ## the same and the longer suites, against OpenBao and tpm2-tools

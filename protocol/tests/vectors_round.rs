@@ -1,14 +1,17 @@
 //! One whole small round, byte for byte, with one device lost before its masked input.
 //!
-//! The vector holds every message, so that another implementation can follow it from the seeds to
-//! the sum. Nothing but a new protocol version may change it.
+//! The vector holds every message and the secrets of the channels, so that another implementation
+//! can open each share and follow the round to the sum; `tests/second_reader.py` does. Nothing but
+//! a new protocol version may change it.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
 use std::fmt::Write as _;
 
+use rand_core::Rng;
 use sealsum_protocol::codec::Message;
 use sealsum_protocol::ids::Hash;
 use sealsum_protocol::messages::*;
+use sealsum_protocol::scalar::SecretScalar;
 use sealsum_protocol::server::{Incoming, Stage};
 use sealsum_test_fleet::*;
 use serde_json::{Map, Value, json};
@@ -38,13 +41,14 @@ fn recompute() -> Value {
     vector.insert("roster_root".into(), json!(cohort.transcript.roster_root));
     vector.insert("graph_seed".into(), json!(Hash(cohort.transcript.graph_seed())));
     vector.insert("share_points".into(), points(&rehearsal));
+    vector.insert("secrets".into(), (0..5).map(secrets).collect());
     vector.insert("roster".into(), fetched::<Roster>(&rehearsal, Stage::Roster)[0].clone());
     vector.insert("shares".into(), share(&mut rehearsal));
     vector.insert(
         "inbound".into(),
         fetched::<InboundShares>(&rehearsal, Stage::InboundShares).into(),
     );
-    rehearsal.acknowledge();
+    vector.insert("acks".into(), acknowledge(&mut rehearsal));
     vector.insert("sharers".into(), fetched::<Sharers>(&rehearsal, Stage::Sharers)[0].clone());
     rehearsal.take_sharers();
     rehearsal.lose(&[4]);
@@ -54,6 +58,7 @@ fn recompute() -> Value {
     vector.insert("chunks".into(), chunks.collect());
     let survivors = fetched::<Survivors>(&rehearsal, Stage::Survivors);
     vector.insert("survivors".into(), survivors[..4].into());
+    vector.insert("masked".into(), masked(&rehearsal));
     rehearsal.check();
     vector.insert("quorum".into(), fetched::<Quorum>(&rehearsal, Stage::Quorum)[0].clone());
     rehearsal.take_quorum();
@@ -88,6 +93,41 @@ fn share(rehearsal: &mut Rehearsal) -> Value {
         rehearsal.send(index, Incoming::Shares(message)).unwrap();
     }
     all.into()
+}
+
+/// The halves of a device's channels that stay with it: its round's, drawn second, and its identity.
+fn secrets(index: usize) -> Value {
+    let mut round = entry_rng(index);
+    let _mask_key = SecretScalar::random(&mut round);
+    let mut life = rng(1_000_000 + index as u64);
+    let drawn = |rng: &mut dyn Rng| {
+        let mut bytes = [0; 32];
+        rng.fill_bytes(&mut bytes);
+        hex(&bytes)
+    };
+    json!({ "channel": drawn(&mut round), "identity": drawn(&mut life) })
+}
+
+fn acknowledge(rehearsal: &mut Rehearsal) -> Value {
+    let mut all = Vec::new();
+    for index in 0..5 {
+        let inbound: InboundShares = rehearsal.fetch(index, Stage::InboundShares).unwrap();
+        let (client, message) = take!(rehearsal, index, Sharing).receive(&inbound, START).unwrap();
+        all.push(hex(&message.to_bytes()));
+        rehearsal.clients[index] = Client::Acknowledged(client);
+        rehearsal.send(index, Incoming::Ack(message)).unwrap();
+    }
+    all.into()
+}
+
+/// As the others were shown them.
+fn masked(rehearsal: &Rehearsal) -> Value {
+    let view = |index: usize| {
+        let shown: Survivors = rehearsal.fetch((index + 1) % 4, Stage::Survivors).unwrap();
+        let view = shown.views.iter().find(|view| usize::from(view.device) == index).unwrap();
+        hex(&MaskedInput { root: view.root, signature: view.signature }.to_bytes())
+    };
+    (0..4).map(view).collect()
 }
 
 fn integers(rehearsal: &Rehearsal) -> Vec<Vec<i64>> {
