@@ -1,8 +1,11 @@
 //! The primitives that a round is made of, against the vectors of their RFCs.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
+use sealsum_protocol::encoding::Layout;
 use sealsum_protocol::exchange::ExchangeKey;
+use sealsum_protocol::ids::Hash;
 use sealsum_protocol::kdf;
+use sealsum_protocol::mask::{self, MaskSeed, Sign, Suite};
 use sealsum_protocol::signature::{PublicKey, SecretKey, Signature};
 use serde_json::Value;
 
@@ -27,6 +30,43 @@ fn x25519_is_that_of_rfc_7748() {
         assert_eq!(key.public(), array(&vector, "public"), "{}", vector["source"]);
         let shared = key.agree(&array(&vector, "peer")).unwrap();
         assert_eq!(*shared, array(&vector, "shared"), "{}", vector["source"]);
+    }
+}
+
+/// RFC 7748 section 5.2: the second vector, whose coordinate has its unused bit set, and the
+/// function iterated from 9. A million times is in `make test-all`.
+#[test]
+fn x25519_iterated_is_that_of_rfc_7748() {
+    let hex = |text: &str| text.parse::<Hash>().unwrap().0;
+    let key = hex("4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d");
+    let peer = hex("e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493");
+    let shared = ExchangeKey::from_bytes(&key).agree(&peer).unwrap();
+    let expected = hex("95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957");
+    assert_eq!(*shared, expected);
+    let mut nine = [0; 32];
+    nine[0] = 9;
+    let (mut key, mut peer) = (nine, nine);
+    for count in 1..=1000 {
+        (key, peer) = (*ExchangeKey::from_bytes(&key).agree(&peer).unwrap(), key);
+        if count == 1 {
+            let once = hex("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079");
+            assert_eq!(key, once);
+        }
+    }
+    assert_eq!(key, hex("684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51"));
+}
+
+/// As masks are made: blocks of one stream from counter 0, with a zero nonce.
+#[test]
+fn masks_are_chacha20_blocks_of_rfc_8439() {
+    let layout = Layout::new(22, 64).unwrap();
+    for vector in vectors("chacha20") {
+        let seed = MaskSeed::init_with(|seed| *seed = array(&vector, "key"));
+        let mut words = layout.zero_chunk(0);
+        mask::apply(Suite::ChaCha20, &seed, 0, &mut words, Sign::Plus);
+        let start = 64 * vector["counter"].as_u64().unwrap() as usize;
+        let block = &layout.to_wire(0, &words)[start..start + 64];
+        assert_eq!(block, bytes(&vector, "block"), "{}", vector["source"]);
     }
 }
 

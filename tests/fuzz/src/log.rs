@@ -216,7 +216,8 @@ fn status_list(bytes: &[u8]) {
 }
 
 fn signed_list(list: &str) -> Vec<u8> {
-    let base64 = |bytes: &[u8]| serde_json::to_value(sealsum_attest::messages::Bytes(bytes.to_vec()));
+    let base64 =
+        |bytes: &[u8]| serde_json::to_value(sealsum_attest::messages::Bytes(bytes.to_vec()));
     let signature = authority_signs(&[b"sealsum/v1/status-list\0", list.as_bytes()].concat());
     let signed = json!({
         "list": list,

@@ -40,9 +40,8 @@ fn signature(bytes: &[u8]) {
     let Ok(signature) = EcdsaSignature::parse(bytes) else { return };
     assert_eq!(signature.to_bytes(), bytes, "a second encoding");
     if let Some(fixed) = signature.to_p256() {
-        let stripped = |half: &[u8]| {
-            half.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>()
-        };
+        let stripped =
+            |half: &[u8]| half.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
         let (r, s) = fixed.split_at(32);
         assert_eq!(stripped(r), stripped(&signature.r), "another r");
         assert_eq!(stripped(s), stripped(&signature.s), "another s");
