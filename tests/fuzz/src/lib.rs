@@ -15,15 +15,19 @@
 //! | [`certificates`] | certificates, chains, requests, evidence |
 //! | [`log`] | notes, checkpoints, entries, tiles, proofs, status lists |
 //! | [`vectors`] | files of vectors |
+//! | [`server`], [`client`] | steps against the aggregator's machine and the device's |
 #![allow(clippy::unwrap_used, reason = "a target that panics has found something")]
 
 pub mod bodies;
 pub mod certificates;
 pub mod chunks;
+pub mod client;
 mod fixtures;
+mod fleet;
 mod input;
 pub mod log;
 pub mod messages;
+pub mod server;
 pub mod task_file;
 pub mod tpm;
 pub mod vectors;
@@ -46,6 +50,8 @@ const FAMILIES: &[&[Target]] = &[
     certificates::TARGETS,
     log::TARGETS,
     vectors::TARGETS,
+    server::TARGETS,
+    client::TARGETS,
 ];
 
 /// Every target.
