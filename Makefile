@@ -3,7 +3,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-all mutants lint install
+.PHONY: help deps build demo test test-all mutants fuzz fuzz-corpus fuzz-table lint install
 
 help: ## this list
 	@echo "sealsum: private sums over attested devices"
@@ -28,6 +28,18 @@ test-all: ## the same and the longer suites, against OpenBao and tpm2-tools
 
 mutants: deps ## switch off each check of the protocol in turn and show which test notices (an hour)
 	@python3 tests/mutants/run.py
+
+SECONDS ?= 60
+FUZZ = @sh packaging/deps.sh fuzz && CARGO="$(CARGO)" sh tests/fuzz/campaign.sh
+
+fuzz: ## SECONDS of libFuzzer for each decoder and both state machines, or for TARGET (docs/fuzzing.md)
+	$(FUZZ) $(SECONDS) $(TARGET)
+
+fuzz-corpus: ## what fuzzing learnt, minimised, into tests/fuzz/corpus
+	$(FUZZ) minimise $(TARGET)
+
+fuzz-table: ## the last campaign, into docs/fuzzing-campaign.md
+	$(FUZZ) table
 
 lint: deps ## formatting, clippy, documentation, licences (with cargo-deny where it is installed)
 	$(CARGO) fmt --check

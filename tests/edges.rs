@@ -22,6 +22,10 @@ const EDGES: &[(&str, &[&str])] = &[
         "sealsum-agent",
         &["sealsum-attest", "sealsum-attest-tpm", "sealsum-daemon", "sealsum-protocol"],
     ),
+    (
+        "sealsum-fuzz",
+        &["sealsum-agent", "sealsum-attest", "sealsum-protocol", "sealsum-test-fleet"],
+    ),
     ("sealsum-test-support", &[]),
     ("sealsum-test-fleet", &["sealsum-protocol"]),
     ("sealsum-demo", &["sealsum-protocol", "sealsum-test-support"]),
@@ -49,6 +53,7 @@ const LICENCES: &[&str] = &[
     "BSL-1.0",
     "ISC",
     "MIT",
+    "NCSA",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",

@@ -8,9 +8,11 @@
 # replays it.
 #   campaign.sh minimise [TARGET...]     what was learnt, as few and as short inputs as cover it,
 #                                        into tests/fuzz/corpus
+#   campaign.sh table                    the last campaign of every target, into
+#                                        docs/fuzzing-campaign.md
 set -eu
 
-what="${1:?seconds for each target, or: minimise}"
+what="${1:?seconds for each target, or: minimise, table}"
 shift
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$repository"
@@ -77,14 +79,29 @@ minimise() {
         while read -r _ input; do cp "$input" "$committed/$target/"; done
 }
 
+rows() {
+    echo '| target | seconds | executions | edges | corpus | findings |'
+    echo '|---|---|---|---|---|---|'
+    for target in $targets; do cat "$folder/logs/$target.row"; done
+}
+
 build
 targets="$*"
 # Without a target the program names them all.
 [ -n "$targets" ] || targets=$("$program" -runs=0 2>&1 | sed -n 's/^SEALSUM_FUZZ_TARGET: one of //p')
-if [ "$what" = minimise ]; then
+case "$what" in
+minimise)
     for target in $targets; do minimise "$target"; done
     exit
-fi
+    ;;
+table)
+    {
+        printf '# The last fuzzing campaign\n\nMade by `make fuzz-table`; see [fuzzing.md](fuzzing.md).\n\n'
+        rows
+    } >docs/fuzzing-campaign.md
+    exit
+    ;;
+esac
 
 running=0
 for target in $targets; do
@@ -98,10 +115,6 @@ done
 wait
 
 table="$folder/campaign.md"
-{
-    echo '| target | seconds | executions | edges | corpus | findings |'
-    echo '|---|---|---|---|---|---|'
-    for target in $targets; do cat "$folder/logs/$target.row"; done
-} >"$table"
+rows >"$table"
 cat "$table"
 ! grep -q found "$table"
