@@ -66,17 +66,25 @@ finding() {
     } >&2
 }
 
+hash='????????????????????????????????????????'
+
 minimise() {
     target=$1 small="$folder/small/$1"
     rm -rf "$small"
     mkdir -p "$small" "$folder/corpus/$target"
     SEALSUM_FUZZ_TARGET="$target" "$program" -set_cover_merge=1 -rss_limit_mb=2048 "$small" \
         "$folder/corpus/$target" "$committed/$target" >/dev/null 2>&1
-    rm -rf "${committed:?}/$target"
+    # Inputs that have a name stay; of those that libFuzzer named by their hash the shortest do, up
+    # to 40 files and 100 KB.
     mkdir -p "$committed/$target"
-    # The shortest first, up to 40 files and 100 KB.
-    find "$small" -type f -printf '%s %p\n' | sort -n | awk '(sum += $1) <= 100000 && NR <= 40' |
-        while read -r _ input; do cp "$input" "$committed/$target/"; done
+    find "$committed/$target" -type f -name "$hash" -delete
+    kept=$(find "$committed/$target" -type f | wc -l)
+    bytes=$(cat "$committed/$target"/* 2>/dev/null | wc -c)
+    find "$small" -type f -printf '%s %p\n' | sort -n |
+        awk -v files="$kept" -v sum="$bytes" '(sum += $1) <= 100000 && ++files <= 40' |
+        while read -r _ input; do
+            cp "$input" "$committed/$target/"
+        done
 }
 
 rows() {
