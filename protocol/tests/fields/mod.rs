@@ -10,13 +10,13 @@ use sealsum_protocol::task::{
 };
 use serde_json::{Value, json};
 
-pub fn hex(bytes: &[u8]) -> Value {
+pub(crate) fn hex(bytes: &[u8]) -> Value {
     let mut text = String::new();
     bytes.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
     Value::String(text)
 }
 
-pub fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     (0..text.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
@@ -24,7 +24,7 @@ pub fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// What is published of a value.
-pub trait Fields {
+pub(crate) trait Fields {
     fn fields(&self) -> Value;
 }
 
