@@ -247,10 +247,10 @@ fn bent(stage: Stage, bytes: Vec<u8>, how: u8) -> Vec<u8> {
             // Some of A to D, and the signatures with them.
             let moved = Bitmap::of(SIZE, (0..SIZE).filter(|place| how >> place & 1 == 1));
             let survivors = shown.survivors.without(&moved);
-            if how & 0x10 == 0 {
+            if how & 0x40 == 0 {
                 shown.lost = shown.lost.union(&shown.survivors.without(&survivors));
             }
-            if how & 0x20 == 0 {
+            if how & 0x80 == 0 {
                 shown.views.retain(|view| survivors.contains(view.device.into()));
             }
             shown.survivors = survivors;

@@ -254,9 +254,10 @@ impl Watch {
                 Stage::Roster => written(|record| matches!(record, Record::Roster(_))),
                 Stage::Sharers => written(|record| matches!(record, Record::Sharers(_))),
                 Stage::Survivors => written(|record| matches!(record, Record::Survivors { .. })),
-                Stage::InboundShares | Stage::Quorum => true,
+                Stage::Quorum => self.signed.len() >= QUORUM,
+                Stage::InboundShares => true,
             },
-            "{stage:?} is published before it is written down"
+            "{stage:?} is published before it is there"
         );
         self.published.insert(stage);
     }
