@@ -28,6 +28,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("sealsum-test-support", &[]),
     ("sealsum-test-fleet", &["sealsum-protocol"]),
+    (
+        "sealsum-loadgen",
+        &["sealsum-attest", "sealsum-daemon", "sealsum-protocol", "sealsum-test-support"],
+    ),
     ("sealsum-demo", &["sealsum-protocol", "sealsum-test-support"]),
     ("sealsum-tests", &[]),
 ];

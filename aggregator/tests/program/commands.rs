@@ -86,7 +86,7 @@ fn init_needs_the_right_token_ca_and_authority() {
     std::fs::write(&wrong, "another-token").unwrap();
     let ran = init(&url, &ca, &wrong);
     assert_eq!((ran.exit, ran.code().as_str()), (1, "token_invalid"));
-    let foreign = crate::fleet::FleetKeys::new("test");
+    let foreign = sealsum_loadgen::fleet::FleetKeys::new("test").unwrap();
     std::fs::write(&wrong, &foreign.ca_pem).unwrap();
     let ran = init(&url, &wrong, &token);
     assert_eq!((ran.exit, ran.code().as_str()), (2, "wrong_ca"));
@@ -268,9 +268,9 @@ fn a_model_needs_the_owners_grant_for_this_round() {
     let hash = record["parameters"]["model_sha256"].as_str().unwrap().to_owned();
 
     let mut device = aggregator.device(1);
-    let fetched = device.get(&format!("/v1/models/{hash}"));
+    let fetched = device.get(&format!("/v1/models/{hash}")).unwrap();
     assert_eq!((fetched.status, fetched.body.as_slice()), (200, &b"weights"[..]));
-    assert_eq!(device.get(&format!("/v1/models/{}", "0".repeat(64))).status, 404);
+    assert_eq!(device.get(&format!("/v1/models/{}", "0".repeat(64))).unwrap().status, 404);
     let round = record["round"].as_str().unwrap();
     assert_eq!(aggregator.cli(&["round", "abort", round]).exit, 0);
     assert_eq!(start(&model, &first).code(), "grant_mismatch", "an earlier number");

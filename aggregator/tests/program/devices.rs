@@ -13,8 +13,7 @@ use sealsum_daemon::http::Connections;
 use sealsum_protocol::ids::DeviceId;
 use sealsum_protocol::membership::{Membership, MembershipError, Voucher};
 
-use crate::device::sign;
-use crate::fleet::{DAY, FleetKeys, Leaf};
+use sealsum_loadgen::fleet::{DAY, FleetKeys, Leaf};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -23,30 +22,31 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), fleet: FleetKeys::new("test") }
+        Self { dir: tempfile::tempdir().unwrap(), fleet: FleetKeys::new("test").unwrap() }
     }
 
     fn devices(&self) -> Arc<Devices> {
         let store = Arc::new(Store::open(&self.dir.path().join("db")).unwrap());
-        Arc::new(Devices::open(self.fleet.ca(), store, Connections::default()).unwrap())
+        Arc::new(Devices::open(self.fleet.ca().unwrap(), store, Connections::default()).unwrap())
     }
 
     fn list(&self, number: u64, age_s: i64, revoked: &[u8]) -> Vec<u8> {
         let issued_at = Timestamp::now() - SignedDuration::from_secs(age_s);
         let revoked: BTreeSet<AttestedId> =
             revoked.iter().map(|index| AttestedId::from_bytes([*index; 32])).collect();
-        self.fleet.sign_status(StatusList {
+        let list = StatusList {
             fleet: self.fleet.fleet.clone(),
             number,
             issued_at,
             next_update: issued_at,
             revoked_devices: revoked,
             revoked_serials: BTreeSet::new(),
-        })
+        };
+        self.fleet.sign_status(list).unwrap()
     }
 
     fn leaf(&self, index: u8) -> Leaf {
-        self.fleet.device(AttestedId::from_bytes([index; 32]), &[index; 32], DAY)
+        self.fleet.device(AttestedId::from_bytes([index; 32]), &[index; 32], DAY).unwrap()
     }
 }
 
@@ -106,22 +106,22 @@ fn an_entry_needs_a_good_certificate_of_its_device_and_its_keys_signature() {
     devices.admit(bench.list(1, 0, &[])).unwrap();
     let mut members = Members::new(Arc::clone(&devices));
     let leaf = bench.leaf(1);
-    let signature = sign(&leaf, b"statement");
+    let signature = leaf.sign(b"statement").unwrap();
     let member = members.verify(&voucher(1, &leaf, &signature), now_s()).unwrap();
     assert_eq!(member.static_key, [1; 32]);
 
     let other = members.verify(&voucher(2, &leaf, &signature), now_s());
     assert!(matches!(other, Err(MembershipError::Certificate(_))));
     let foreign = Bench::new().leaf(1);
-    let signed = sign(&foreign, b"statement");
+    let signed = foreign.sign(b"statement").unwrap();
     let other = members.verify(&voucher(1, &foreign, &signed), now_s());
     assert!(matches!(other, Err(MembershipError::Certificate(_))));
     let expired = members.verify(&voucher(1, &leaf, &signature), now_s() + 90_000);
     assert!(matches!(expired, Err(MembershipError::Certificate(_))));
-    let stolen = sign(&bench.leaf(1), b"statement");
+    let stolen = bench.leaf(1).sign(b"statement").unwrap();
     let other = members.verify(&voucher(1, &leaf, &stolen), now_s());
     assert_eq!(other, Err(MembershipError::Signature));
-    let else_signed = sign(&leaf, b"another statement");
+    let else_signed = leaf.sign(b"another statement").unwrap();
     let other = members.verify(&voucher(1, &leaf, &else_signed), now_s());
     assert_eq!(other, Err(MembershipError::Signature));
 

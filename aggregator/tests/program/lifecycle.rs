@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::fleet::{DAY, Validity};
 use crate::program::{Aggregator, exact_task, run};
+use sealsum_loadgen::fleet::{DAY, Validity};
 
 pub(crate) fn health(aggregator: &Aggregator, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(&aggregator.health).unwrap();
@@ -42,7 +42,7 @@ fn it_is_ready_healthy_and_stops_in_time_even_within_a_round() {
     assert_eq!(aggregator.register(&exact_task("")).exit, 0);
     aggregator.open_round("exact");
     let mut device = aggregator.device(1);
-    let (round, _) = device.enter();
+    let (round, _) = device.enter().unwrap();
     let waiting = std::thread::spawn(move || {
         device.connection.request("GET", &format!("/v1/rounds/{round}/roster?wait=30"), &[])
     });
@@ -62,7 +62,7 @@ fn a_round_within_which_it_was_killed_is_aborted_at_the_next_start() {
     assert_eq!(aggregator.register(&exact_task("")).exit, 0);
     let round = aggregator.open_round("exact");
     let mut device = aggregator.device(1);
-    device.enter();
+    device.enter().unwrap();
     aggregator.process().kill();
     let unreachable = aggregator.cli(&["status"]);
     assert_eq!((unreachable.exit, unreachable.code().as_str()), (2, "unreachable"));
@@ -75,7 +75,7 @@ fn a_round_within_which_it_was_killed_is_aborted_at_the_next_start() {
     let waited = aggregator.wait(&round);
     assert_eq!((waited.exit, waited.code().as_str()), (1, "aggregator_restarted"));
     let mut device = aggregator.device(2);
-    let answer = device.get(&format!("/v1/rounds/{round}/roster"));
+    let answer = device.get(&format!("/v1/rounds/{round}/roster")).unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (410, "aggregator_restarted"));
     let next = aggregator.open_round("exact");
     assert_eq!(aggregator.show(&next)["number"], 2, "the number stays used up");
@@ -123,7 +123,7 @@ fn its_certificate_is_renewed_before_it_ends_and_swapped_while_it_runs() {
     let mut served = false;
     while !served && started.elapsed() < Duration::from_secs(20) {
         let device = aggregator.device(1);
-        let shown = &device.connection.server_certificate();
+        let shown = &device.connection.server_certificate().unwrap();
         let identity = sealsum_attest::certificate::Identity::parse(shown).unwrap();
         let left = identity.not_after.duration_since(jiff::Timestamp::now());
         served = left.as_secs() > 3600;

@@ -2,17 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails, fails its test")]
 
-mod authority;
 mod commands;
-mod device;
 mod devices;
-mod fleet;
 mod lifecycle;
-mod log;
 mod log_proofs;
 mod own_log;
 mod program;
 mod refusals;
 mod revocation;
 mod rounds;
-mod wire;

@@ -19,7 +19,7 @@ fn rounds_are_logged_with_their_end_and_an_export_verifies_offline() {
     let mut devices = aggregator.devices(6);
     std::thread::scope(|scope| {
         for device in &mut devices {
-            scope.spawn(|| device.take_part(&[1.0; 4]));
+            scope.spawn(|| device.take_part(&[1.0; 4]).unwrap());
         }
     });
     assert_eq!(aggregator.wait(&finished).exit, 0);

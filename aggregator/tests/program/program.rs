@@ -8,12 +8,14 @@ use std::time::Duration;
 use sealsum_test_support::Process;
 use serde_json::Value;
 
-use crate::authority::{Authority, TOKEN};
-use crate::device::Device;
-use crate::fleet::{DAY, FleetKeys};
+use sealsum_loadgen::authority::{Authority, Door};
+use sealsum_loadgen::device::{Device, Home};
+use sealsum_loadgen::fleet::{DAY, FleetKeys};
 use sealsum_protocol::signature::PublicKey;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sealsum-aggregator");
+/// What aggregators enrol with.
+pub(crate) const TOKEN: &str = "the-token-of-this-test";
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A fleet with a running aggregator.
@@ -65,8 +67,8 @@ pub(crate) fn run(arguments: &[&str]) -> Ran {
 impl Aggregator {
     /// Initialised, with an owner's key, not yet running.
     pub(crate) fn new() -> Self {
-        let fleet = Arc::new(FleetKeys::new("test"));
-        let authority = Authority::start(Arc::clone(&fleet));
+        let fleet = Arc::new(FleetKeys::new("test").unwrap());
+        let authority = Authority::start(Arc::clone(&fleet), Door::on_loopback(TOKEN)).unwrap();
         Self::with(fleet, authority)
     }
 
@@ -166,19 +168,24 @@ impl Aggregator {
     }
 
     /// The devices 1 to `count`, connected.
-    pub(crate) fn devices(&self, count: u8) -> Vec<Device> {
+    pub(crate) fn devices(&self, count: u32) -> Vec<Device> {
         (1..=count).map(|index| self.device(index)).collect()
     }
 
-    pub(crate) fn device(&self, index: u8) -> Device {
-        Device::new(&self.fleet, &self.address, self.owner, index, DAY)
+    pub(crate) fn device(&self, index: u32) -> Device {
+        Device::new(&self.home(), index, DAY).unwrap()
+    }
+
+    /// What its devices have in common.
+    pub(crate) fn home(&self) -> Arc<Home> {
+        let (fleet, tasks) = (Arc::clone(&self.fleet), ["exact".to_owned()]);
+        Arc::new(Home::new(fleet, &self.address, self.owner, &tasks, 0).unwrap())
     }
 
     /// A device whose certificate the authority's log knows nothing of.
-    pub(crate) fn device_not_logged(&self, index: u8) -> Device {
-        Device::with_leaf(&self.fleet, &self.address, self.owner, index, |id, x25519| {
-            self.fleet.device_not_logged(id, x25519, DAY)
-        })
+    pub(crate) fn device_not_logged(&self, index: u32) -> Device {
+        let issue = |id, x25519: &_| self.fleet.device_not_logged(id, x25519, DAY);
+        Device::with_leaf(&self.home(), index, issue).unwrap()
     }
 
     /// The sum that a round wrote.

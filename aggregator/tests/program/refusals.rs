@@ -6,11 +6,11 @@ use sealsum_protocol::codec::Message;
 use sealsum_protocol::ids::Hash;
 use sealsum_protocol::messages::{Advertise, ConsistencySignature, MaskedInput, ShareAck};
 
-use crate::device::Device;
-use crate::fleet::{DAY, FleetKeys, Validity};
 use crate::program::{Aggregator, exact_task};
 use crate::rounds::{in_parallel, up_to_masked};
-use crate::wire::{Connection, client_config};
+use sealsum_loadgen::device::Device;
+use sealsum_loadgen::fleet::{DAY, FleetKeys, Validity};
+use sealsum_loadgen::wire::{Connection, client_config};
 
 fn with_round() -> (Aggregator, String) {
     let aggregator = Aggregator::start();
@@ -32,26 +32,26 @@ fn only_certificates_of_this_fleets_devices_are_let_in() {
     let aggregator = Aggregator::start();
     let (fleet, address) = (&aggregator.fleet, &aggregator.address);
     let id = sealsum_attest::ids::DeviceId::from_bytes([1; 32]);
-    let good = fleet.device(id, &[9; 32], DAY);
-    assert!(answered(address, client_config(fleet, Some(&good))));
-    assert!(!answered(address, client_config(fleet, None)), "no certificate");
-    let aggregators = fleet.aggregator("another");
-    assert!(!answered(address, client_config(fleet, Some(&aggregators))), "an aggregator");
+    let good = fleet.device(id, &[9; 32], DAY).unwrap();
+    assert!(answered(address, client_config(fleet, Some(&good)).unwrap()));
+    assert!(!answered(address, client_config(fleet, None).unwrap()), "no certificate");
+    let aggregators = fleet.aggregator(&"another".parse().unwrap()).unwrap();
+    assert!(!answered(address, client_config(fleet, Some(&aggregators)).unwrap()), "an aggregator");
     let over = Validity { from_s: -7200, to_s: -3600 };
-    let expired = fleet.device(id, &[9; 32], over);
-    assert!(!answered(address, client_config(fleet, Some(&expired))), "expired");
-    let foreign = FleetKeys::new("test").device(id, &[9; 32], DAY);
-    assert!(!answered(address, client_config(fleet, Some(&foreign))), "another CA");
+    let expired = fleet.device(id, &[9; 32], over).unwrap();
+    assert!(!answered(address, client_config(fleet, Some(&expired)).unwrap()), "expired");
+    let foreign = FleetKeys::new("test").unwrap().device(id, &[9; 32], DAY).unwrap();
+    assert!(!answered(address, client_config(fleet, Some(&foreign)).unwrap()), "another CA");
 }
 
 #[test]
 fn a_certificate_that_expires_on_an_open_connection_is_over() {
     let aggregator = Aggregator::start();
     let soon = Validity { from_s: -60, to_s: 3 };
-    let mut device = Device::new(&aggregator.fleet, &aggregator.address, aggregator.owner, 1, soon);
-    assert_eq!(device.get("/v1/rounds/open").status, 204);
+    let mut device = Device::new(&aggregator.home(), 1, soon).unwrap();
+    assert_eq!(device.get("/v1/rounds/open").unwrap().status, 204);
     std::thread::sleep(std::time::Duration::from_secs(4));
-    let answer = device.get("/v1/rounds/open");
+    let answer = device.get("/v1/rounds/open").unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (403, "certificate_expired"));
 }
 
@@ -60,38 +60,38 @@ fn an_entry_is_for_the_device_that_sends_it_and_is_sent_once() {
     let (aggregator, round) = with_round();
     let mut device = aggregator.device(1);
     let mut other = aggregator.device(2);
-    let (_, _, body) = device.prepare_entry();
+    let (_, _, body) = device.prepare_entry().unwrap();
     let path = format!("/v1/rounds/{round}/advertise");
 
-    let answer = other.post(&path, &body);
+    let answer = other.post(&path, &body).unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (403, "entry_foreign"));
     let mut tampered = Advertise::from_bytes(&body).unwrap();
     tampered.signed.entry.mask_key[5] ^= 1;
-    let answer = device.post(&path, &tampered.to_bytes());
+    let answer = device.post(&path, &tampered.to_bytes()).unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (403, "entry_signature"));
-    let answer = device.post(&path, &body[..body.len() - 1]);
+    let answer = device.post(&path, &body[..body.len() - 1]).unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (400, "body_invalid"));
-    let answer = device.post(&path, &vec![0; Advertise::MAX_BYTES + 1]);
+    let answer = device.post(&path, &vec![0; Advertise::MAX_BYTES + 1]).unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
-    device.reconnect();
+    device.reconnect().unwrap();
 
-    assert_eq!(device.post(&path, &body).status, 202);
-    assert_eq!(device.post(&path, &body).status, 202, "the same again");
-    let answer = device.post(&path, &tampered.to_bytes());
+    assert_eq!(device.post(&path, &body).unwrap().status, 202);
+    assert_eq!(device.post(&path, &body).unwrap().status, 202, "the same again");
+    let answer = device.post(&path, &tampered.to_bytes()).unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (409, "different_resend"));
-    let open = device.get("/v1/rounds/open");
+    let open = device.get("/v1/rounds/open").unwrap();
     assert_eq!(open.status, 204, "a round is not announced to who is in it");
 
     let unknown = format!("/v1/rounds/{}/advertise", Hash([7; 32]));
-    assert_eq!(device.post(&unknown, &body).status, 404);
-    assert_eq!(device.get("/v1/nothing").status, 404);
+    assert_eq!(device.post(&unknown, &body).unwrap().status, 404);
+    assert_eq!(device.get("/v1/nothing").unwrap().status, 404);
 }
 
 #[test]
 fn a_device_outside_the_roster_and_a_late_one_are_refused() {
     let (aggregator, round) = with_round();
     let mut stranger = aggregator.device(9);
-    let (_, _, late_entry) = stranger.prepare_entry();
+    let (_, _, late_entry) = stranger.prepare_entry().unwrap();
     let mut devices = aggregator.devices(6);
     let stranger = Mutex::new(stranger);
     up_to_masked(&mut devices, |index, _, _, _| {
@@ -99,17 +99,17 @@ fn a_device_outside_the_roster_and_a_late_one_are_refused() {
             return;
         }
         let mut stranger = stranger.lock().unwrap();
-        let answer = stranger.post(&format!("/v1/rounds/{round}/advertise"), &late_entry);
+        let answer = stranger.post(&format!("/v1/rounds/{round}/advertise"), &late_entry).unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (409, "late"));
-        let answer = stranger.get(&format!("/v1/rounds/{round}/roster"));
+        let answer = stranger.get(&format!("/v1/rounds/{round}/roster")).unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (403, "not_in_roster"));
-        let answer = stranger.put(&format!("/v1/rounds/{round}/masked/0"), &[0; 48]);
+        let answer = stranger.put(&format!("/v1/rounds/{round}/masked/0"), &[0; 48]).unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (403, "not_in_roster"));
     });
     assert_eq!(aggregator.cli(&["round", "abort", &round]).exit, 0);
-    let answer = devices[0].get(&format!("/v1/rounds/{round}/survivors"));
+    let answer = devices[0].get(&format!("/v1/rounds/{round}/survivors")).unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (410, "cancelled"));
-    let answer = devices[0].put(&format!("/v1/rounds/{round}/masked/0"), &[0; 48]);
+    let answer = devices[0].put(&format!("/v1/rounds/{round}/masked/0"), &[0; 48]).unwrap();
     assert_eq!(answer.status, 410);
 }
 
@@ -122,27 +122,27 @@ fn chunks_are_the_layouts_and_hash_to_what_was_signed() {
         let message = uploading.masked_input();
         let (masked, path) =
             (format!("/v1/rounds/{id}/masked"), format!("/v1/rounds/{id}/masked/0"));
-        let code = |answer: crate::wire::Answer| (answer.status, answer.code());
+        let code = |answer: sealsum_loadgen::wire::Answer| (answer.status, answer.code());
         let refused = |status, code: &str| (status, code.to_owned());
         if index == 0 {
-            let answer = device.post(&masked, &message.to_bytes());
+            let answer = device.post(&masked, &message.to_bytes()).unwrap();
             assert_eq!(code(answer), refused(403, "chunk_missing"));
-            let answer = device.put(&path, &chunk[..chunk.len() - 1]);
+            let answer = device.put(&path, &chunk[..chunk.len() - 1]).unwrap();
             assert_eq!(code(answer), refused(400, "chunk_invalid"));
-            let answer = device.put(&format!("{masked}/1"), &chunk);
+            let answer = device.put(&format!("{masked}/1"), &chunk).unwrap();
             assert_eq!(code(answer), refused(400, "chunk_invalid"));
-            let answer = device.put(&path, &vec![0; 1 << 17]);
+            let answer = device.put(&path, &vec![0; 1 << 17]).unwrap();
             assert_eq!(code(answer), refused(413, "body_too_large"));
-            device.reconnect();
+            device.reconnect().unwrap();
         }
         if index == 1 {
             // What is stored is not what is signed, for ever: this device is lost.
             let mut other = chunk.clone();
             other[0] ^= 1;
-            assert_eq!(device.put(&path, &other).status, 202);
-            let answer = device.post(&masked, &message.to_bytes());
+            assert_eq!(device.put(&path, &other).unwrap().status, 202);
+            let answer = device.post(&masked, &message.to_bytes()).unwrap();
             assert_eq!(code(answer), refused(403, "masked_root"));
-            let answer = device.put(&path, &chunk);
+            let answer = device.put(&path, &chunk).unwrap();
             assert_eq!(code(answer), refused(409, "different_resend"));
             return;
         }
@@ -150,18 +150,18 @@ fn chunks_are_the_layouts_and_hash_to_what_was_signed() {
             let forged = MaskedInput { root: message.root, ..message.clone() };
             let mut forged = forged;
             forged.signature.0[3] ^= 1;
-            assert_eq!(device.put(&path, &chunk).status, 202);
-            let answer = device.post(&masked, &forged.to_bytes());
+            assert_eq!(device.put(&path, &chunk).unwrap().status, 202);
+            let answer = device.post(&masked, &forged.to_bytes()).unwrap();
             assert_eq!(code(answer), refused(403, "masked_signature"));
         }
-        assert_eq!(device.put(&path, &chunk).status, 202);
-        assert_eq!(device.put(&path, &chunk).status, 202, "the same again");
-        assert_eq!(device.post(&masked, &message.to_bytes()).status, 202);
-        let again = device.post(&masked, &message.to_bytes());
+        assert_eq!(device.put(&path, &chunk).unwrap().status, 202);
+        assert_eq!(device.put(&path, &chunk).unwrap().status, 202, "the same again");
+        assert_eq!(device.post(&masked, &message.to_bytes()).unwrap().status, 202);
+        let again = device.post(&masked, &message.to_bytes()).unwrap();
         assert!(again.status == 202 || again.code() == "late", "{again:?}");
         let checking = uploading.acknowledged();
-        let signed = device.check(id, checking);
-        device.reveal(id, signed);
+        let signed = device.check(id, checking).unwrap();
+        device.reveal(id, signed).unwrap();
     });
     let waited = aggregator.wait(&round);
     assert_eq!(waited.exit, 0, "{waited:?}");

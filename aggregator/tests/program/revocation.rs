@@ -3,9 +3,9 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use crate::device::Device;
 use crate::program::{Aggregator, exact_task};
-use crate::wire::{Connection, client_config};
+use sealsum_loadgen::device::Device;
+use sealsum_loadgen::wire::{Connection, client_config};
 
 /// Longest until a revocation works: one period of the poll, and what closing takes.
 const LIMIT: Duration = Duration::from_secs(25);
@@ -19,15 +19,15 @@ fn an_open_connection_is_closed_and_a_new_one_refused() {
     let aggregator = Aggregator::start();
     let mut device = aggregator.device(1);
     let mut other = aggregator.device(2);
-    assert_eq!(device.get("/v1/rounds/open").status, 204);
+    assert_eq!(device.get("/v1/rounds/open").unwrap().status, 204);
     revoke(&aggregator, &device);
     let started = Instant::now();
     // A request that waits is cut off in the middle.
     while device.connection.request("GET", "/v1/rounds/open?wait=5", &[]).is_ok() {
         assert!(started.elapsed() < LIMIT, "the connection stays open");
     }
-    assert_eq!(other.get("/v1/rounds/open").status, 204, "others stay");
-    let config = client_config(&aggregator.fleet, Some(&device.leaf));
+    assert_eq!(other.get("/v1/rounds/open").unwrap().status, 204, "others stay");
+    let config = client_config(&aggregator.fleet, Some(&device.leaf)).unwrap();
     let mut again = Connection::open(&aggregator.address, config).unwrap();
     let answer = again.request("GET", "/v1/rounds/open", &[]);
     if let Ok(answer) = answer {
@@ -60,11 +60,11 @@ fn revoked_within_a_round(uploads_first: bool) {
         for (index, device) in devices.iter_mut().enumerate() {
             let (aggregator, cut_off) = (&aggregator, &cut_off);
             scope.spawn(move || {
-                let (round, advertised) = device.enter();
-                let masking = device.share(round, advertised);
+                let (round, advertised) = device.enter().unwrap();
+                let masking = device.share(round, advertised).unwrap();
                 if index == 0 {
                     if uploads_first {
-                        device.upload(round, masking, &[1.0, 0.0, 0.0, 0.0]);
+                        device.upload(round, masking, &[1.0, 0.0, 0.0, 0.0]).unwrap();
                     }
                     revoke(aggregator, device);
                     let started = Instant::now();
@@ -75,9 +75,9 @@ fn revoked_within_a_round(uploads_first: bool) {
                     return;
                 }
                 cut_off.wait();
-                let checking = device.upload(round, masking, &[1.0, 0.0, 0.0, 0.0]);
-                let signed = device.check(round, checking);
-                device.reveal(round, signed);
+                let checking = device.upload(round, masking, &[1.0, 0.0, 0.0, 0.0]).unwrap();
+                let signed = device.check(round, checking).unwrap();
+                device.reveal(round, signed).unwrap();
             });
         }
     });

@@ -5,8 +5,8 @@ use std::thread;
 use sealsum_protocol::client::Uploading;
 use sealsum_protocol::ids::RoundId;
 
-use crate::device::Device;
 use crate::program::{Aggregator, exact_task};
+use sealsum_loadgen::device::Device;
 
 /// What device `index` puts in: a value that only it has, and a negative one.
 fn update(index: usize) -> Vec<f64> {
@@ -45,7 +45,7 @@ fn the_sum_of_all_is_exact_and_the_record_complete() {
     assert_eq!(aggregator.register(&exact_task("")).exit, 0);
     let round = aggregator.open_round("exact");
     let mut devices = aggregator.devices(6);
-    in_parallel(&mut devices, |index, device| device.take_part(&update(index)));
+    in_parallel(&mut devices, |index, device| device.take_part(&update(index)).unwrap());
 
     let waited = aggregator.wait(&round);
     assert_eq!(waited.exit, 0, "{waited:?}");
@@ -88,7 +88,7 @@ fn a_second_round_is_numbered_and_compared() {
     let mut devices = aggregator.devices(6);
     for (number, factor) in [(1, 1.0), (2, 2.0)] {
         let round = aggregator.open_round("exact");
-        in_parallel(&mut devices, |_, device| device.take_part(&[factor, 0.0, 0.0, 0.0]));
+        in_parallel(&mut devices, |_, device| device.take_part(&[factor, 0.0, 0.0, 0.0]).unwrap());
         assert_eq!(aggregator.wait(&round).exit, 0);
         assert_eq!(aggregator.result(&round), [6.0 * factor, 0.0, 0.0, 0.0]);
         assert_eq!(aggregator.show(&round)["number"], number);
@@ -111,20 +111,20 @@ fn devices_lost_at_each_step_are_named_and_the_sum_is_that_of_the_others() {
     let mut devices = aggregator.devices(12);
     // 12 devices survive any 4 losses: two after sharing, one after its upload, one after signing.
     in_parallel(&mut devices, |index, device| {
-        let (round, advertised) = device.enter();
-        let masking = device.share(round, advertised);
+        let (round, advertised) = device.enter().unwrap();
+        let masking = device.share(round, advertised).unwrap();
         if index < 2 {
             return device.disconnect();
         }
-        let checking = device.upload(round, masking, &update(index));
+        let checking = device.upload(round, masking, &update(index)).unwrap();
         if index == 2 {
             return device.disconnect();
         }
-        let signed = device.check(round, checking);
+        let signed = device.check(round, checking).unwrap();
         if index == 3 {
             return device.disconnect();
         }
-        device.reveal(round, signed);
+        device.reveal(round, signed).unwrap();
     });
     let waited = aggregator.wait(&round);
     assert_eq!(waited.exit, 0, "{waited:?}");
@@ -156,13 +156,13 @@ fn too_few_contributors_give_no_result_and_exit_3() {
     let mut devices = aggregator.devices(6);
     // Six survive one loss; three are lost.
     in_parallel(&mut devices, |index, device| {
-        let (round, advertised) = device.enter();
-        let masking = device.share(round, advertised);
+        let (round, advertised) = device.enter().unwrap();
+        let masking = device.share(round, advertised).unwrap();
         if index < 3 {
             return device.disconnect();
         }
-        device.upload(round, masking, &update(index));
-        let answer = device.poll(&format!("/v1/rounds/{round}/survivors?wait=20"));
+        device.upload(round, masking, &update(index)).unwrap();
+        let answer = device.poll(&format!("/v1/rounds/{round}/survivors?wait=20")).unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (410, "too_few_contributors"));
     });
     let waited = aggregator.wait(&round);
@@ -186,7 +186,7 @@ fn too_few_devices_end_the_round_at_its_deadline() {
         let waiting = scope.spawn(|| {
             aggregator.cli(&["round", "start", "--task", "exact", "--wait", "--timeout", "60"])
         });
-        device.enter();
+        device.enter().unwrap();
         waiting.join().unwrap()
     });
     assert_eq!((started.exit, started.code().as_str()), (3, "too_few_devices"));
@@ -224,7 +224,7 @@ fn two_tasks_run_at_once() {
     let first = aggregator.open_round("exact");
     let second = aggregator.open_round("other");
     let mut device = aggregator.device(1);
-    let open = device.poll("/v1/rounds/open?wait=5");
+    let open = device.poll("/v1/rounds/open?wait=5").unwrap();
     let open: sealsum_protocol::messages::Announcement =
         sealsum_protocol::codec::Message::from_bytes(&open.body).unwrap();
     let ids: Vec<String> = open.rounds.iter().map(|spec| spec.round_id().to_string()).collect();
@@ -243,7 +243,7 @@ fn with_noise_the_price_is_in_the_record() {
     let mut epsilons = Vec::new();
     for _ in 0..2 {
         let round = aggregator.open_round("noisy");
-        in_parallel(&mut devices, |index, device| device.take_part(&update(index)));
+        in_parallel(&mut devices, |index, device| device.take_part(&update(index)).unwrap());
         assert_eq!(aggregator.wait(&round).exit, 0);
         let record = aggregator.show(&round);
         assert!(record["parameters"]["noise_variance"].as_str().unwrap().contains('/'));
@@ -268,7 +268,7 @@ fn weights_multiply_the_vectors_and_are_summed_beside_them() {
     let weights = [1.0, 2.0, 4.0, 8.0, 1.0, 2.0];
     in_parallel(&mut devices, |index, device| {
         device.weight = Some(weights[index]);
-        device.take_part(&[1.0, -2.0, 0.0, index as f64])
+        device.take_part(&[1.0, -2.0, 0.0, index as f64]).unwrap()
     });
     assert_eq!(aggregator.wait(&round).exit, 0);
     let last: f64 = weights.iter().enumerate().map(|(index, weight)| index as f64 * weight).sum();
@@ -287,7 +287,7 @@ fn masked_vectors_are_kept_where_the_operator_says_so() {
     let round = aggregator.open_round("exact");
     let mut devices = aggregator.devices(6);
     let update: Vec<f64> = (0..40_000).map(|i| f64::from(i % 3) / 64.0).collect();
-    in_parallel(&mut devices, |_, device| device.take_part(&update));
+    in_parallel(&mut devices, |_, device| device.take_part(&update).unwrap());
     assert_eq!(aggregator.wait(&round).exit, 0);
     let sum = aggregator.result(&round);
     assert!(sum.iter().zip(&update).all(|(sum, value)| *sum == value * 6.0));
@@ -306,9 +306,9 @@ pub(crate) fn up_to_masked(
     stop: impl Fn(usize, &mut Device, RoundId, Uploading) + Sync,
 ) {
     in_parallel(devices, |index, device| {
-        let (round, advertised) = device.enter();
-        let masking = device.share(round, advertised);
-        let uploading = device.mask_for_test(masking, &update(index));
+        let (round, advertised) = device.enter().unwrap();
+        let masking = device.share(round, advertised).unwrap();
+        let uploading = device.prepare_upload(masking, &update(index)).unwrap();
         stop(index, device, round, uploading);
     });
 }

@@ -1,0 +1,18 @@
+//! A fleet by software: an authority, and devices that run the shipped protocol client over real
+//! mutual TLS, with keys in memory instead of a TPM.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`fleet`], [`log`], [`authority`] | a staging authority: certificates, log, status list, over HTTPS |
+//! | [`wire`], [`device`] | a device: its connection, and each step of a round |
+//! | [`staging`] | a staging authority that is kept in a directory |
+//! | [`aggregator`], [`task`] | the real `sealsum-aggregator`, through its commands |
+//! | [`crowd`], [`conduct`], [`lies`] | many devices in a round: honest, lost, or lying |
+//! | [`scenario`], [`expected`], [`judge`] | the rounds to run, what must come of each, and whether it did |
+//! | [`run`], [`report`] | all of it, and what `sealsum-loadgen` prints |
+
+pub mod authority;
+pub mod device;
+pub mod fleet;
+pub mod log;
+pub mod wire;
