@@ -11,8 +11,19 @@
 //! | [`scenario`], [`expected`], [`judge`] | the rounds to run, what must come of each, and whether it did |
 //! | [`run`], [`report`] | all of it, and what `sealsum-loadgen` prints |
 
+pub mod aggregator;
 pub mod authority;
+pub mod conduct;
+pub mod crowd;
 pub mod device;
+pub mod expected;
 pub mod fleet;
+pub mod judge;
+pub mod lies;
 pub mod log;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod staging;
+pub mod task;
 pub mod wire;
