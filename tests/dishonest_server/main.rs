@@ -3,9 +3,12 @@
 //! | module | what it lies about |
 //! |---|---|
 //! | [`advertise`] | the round and its owner's signature |
-//! | [`share`] | who is in the round, and what they dealt |
+//! | [`roster`] | who is in the round |
+//! | [`versions`] | which round it is, to some |
+//! | [`share`] | what others dealt |
 //! | [`mask`] | who shared |
 //! | [`check`] | who survived |
+//! | [`edges`] | who shared, to some, and then who survived |
 //! | [`split`] | different survivors to different devices, alone and with c colluding devices |
 //! | [`unmask`] | who agreed |
 //! | [`across_rounds`] | one round in the place of another |
@@ -17,9 +20,12 @@
 mod across_rounds;
 mod advertise;
 mod check;
+mod edges;
 mod flow;
 mod lie;
 mod mask;
+mod roster;
 mod share;
 mod split;
 mod unmask;
+mod versions;
