@@ -182,7 +182,7 @@ fn bytes_that_are_no_message_are_refused_and_the_round_goes_on() {
     for step in STEPS {
         let path = format!("/v1/rounds/{round}/{step}");
         for bytes in [&[][..], &[1], &[0xff; 60], b"{\"code\":\"cancelled\"}"] {
-            let answer = devices[0].post(&path, bytes);
+            let answer = devices[0].post(&path, bytes).unwrap();
             assert_eq!((answer.status, answer.code().as_str()), (400, "body_invalid"), "{step}");
         }
     }
@@ -193,11 +193,12 @@ fn bytes_that_are_no_message_are_refused_and_the_round_goes_on() {
         ("consistency", ConsistencySignature::MAX_BYTES),
     ];
     for (step, longest) in longest {
-        let answer = devices[0].post(&format!("/v1/rounds/{round}/{step}"), &vec![1; longest + 1]);
+        let path = format!("/v1/rounds/{round}/{step}");
+        let answer = devices[0].post(&path, &vec![1; longest + 1]).unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"), "{step}");
-        devices[0].reconnect();
+        devices[0].reconnect().unwrap();
     }
-    in_parallel(&mut devices, |_, device| device.take_part(&[1.0, 0.0, 0.0, 0.0]));
+    in_parallel(&mut devices, |_, device| device.take_part(&[1.0, 0.0, 0.0, 0.0]).unwrap());
     assert_eq!(aggregator.wait(&round).exit, 0);
     assert_eq!(aggregator.result(&round), [6.0, 0.0, 0.0, 0.0]);
 }
@@ -207,7 +208,7 @@ fn bytes_that_are_no_message_are_refused_and_the_round_goes_on() {
 fn a_flood_of_one_device_does_not_stop_the_round() {
     let (aggregator, round) = with_round();
     let mut devices = aggregator.devices(6);
-    let config = client_config(&aggregator.fleet, Some(&devices[0].leaf));
+    let config = client_config(&aggregator.fleet, Some(&devices[0].leaf)).unwrap();
     let over = std::sync::atomic::AtomicBool::new(false);
     let sent = std::thread::scope(|scope| {
         let flood = scope.spawn(|| {
@@ -225,7 +226,7 @@ fn a_flood_of_one_device_does_not_stop_the_round() {
             }
             sent
         });
-        in_parallel(&mut devices, |_, device| device.take_part(&[1.0, 0.0, 0.0, 0.0]));
+        in_parallel(&mut devices, |_, device| device.take_part(&[1.0, 0.0, 0.0, 0.0]).unwrap());
         assert_eq!(aggregator.wait(&round).exit, 0);
         over.store(true, std::sync::atomic::Ordering::Relaxed);
         flood.join().unwrap()
