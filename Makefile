@@ -3,7 +3,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-all mutants fuzz fuzz-corpus fuzz-table lint install
+.PHONY: help deps build demo test test-all simulate mutants fuzz fuzz-corpus fuzz-table lint install
 
 help: ## this list
 	@echo "sealsum: private sums over attested devices"
@@ -25,6 +25,10 @@ test: ## every test, against real software TPMs
 test-all: ## the same and the longer suites, against OpenBao and tpm2-tools
 	@sh packaging/deps.sh all
 	@$(CARGO) test --workspace --features sealsum-tests/all
+
+SEEDS ?= 10000
+simulate: build ## SEEDS=N histories of a fleet with faults and liars, from seed FROM=M on
+	@$(or $(CARGO_TARGET_DIR),target)/debug/sealsum-simulate run --seeds $(SEEDS) --from $(or $(FROM),0)
 
 mutants: deps ## switch off each check of the protocol in turn and show which test notices (an hour)
 	@python3 tests/mutants/run.py
@@ -52,7 +56,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 # The profile to install: `release` is built here; `debug` takes what `make build` built.
 BUILD ?= release
-FROM = $(or $(CARGO_TARGET_DIR),target)/$(BUILD)
+BUILT = $(or $(CARGO_TARGET_DIR),target)/$(BUILD)
 PROGRAMS = sealsum-agent sealsum-aggregator sealsum-authority
 UNITS = $(DESTDIR)/lib/systemd/system
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
@@ -62,7 +66,7 @@ install: ## programs, systemd units, users and sample configurations, below DEST
 	@[ "$(BUILD)" != release ] || $(CARGO) build --release $(PROGRAMS:%=-p %)
 	install -d $(DESTDIR)$(PREFIX)/bin $(UNITS) $(SYSUSERS) $(EXAMPLES)
 	for program in $(PROGRAMS); do \
-	  install -m 0755 $(FROM)/$$program $(DESTDIR)$(PREFIX)/bin/ && \
+	  install -m 0755 $(BUILT)/$$program $(DESTDIR)$(PREFIX)/bin/ && \
 	  sed 's#/usr/bin/#$(PREFIX)/bin/#' packaging/systemd/$$program.service > $(UNITS)/$$program.service && \
 	  chmod 0644 $(UNITS)/$$program.service && \
 	  install -m 0644 packaging/sysusers/$$program.conf $(SYSUSERS)/ || exit 1; \

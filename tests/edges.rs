@@ -32,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "sealsum-loadgen",
         &["sealsum-attest", "sealsum-daemon", "sealsum-protocol", "sealsum-test-support"],
     ),
+    ("sealsum-simulation", &["sealsum-protocol", "sealsum-test-fleet"]),
     ("sealsum-demo", &["sealsum-protocol", "sealsum-test-support"]),
     ("sealsum-tests", &[]),
 ];

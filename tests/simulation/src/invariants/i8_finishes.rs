@@ -28,3 +28,25 @@ fn must_fail(world: &World, ended: &Ended, code: &str) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::world::{Loss, Moment};
+
+    #[test]
+    fn a_round_fails_only_with_more_losses_than_tolerated() {
+        let mut world = World { dropout_permille: 250, ..World::quiet(1, 8) };
+        let mut ledger = Ledger::of(&world);
+        let ending = Ending::Aborted("too_few_contributors".to_owned());
+        ledger.endings.push(Ended { round: 1, ending, roster: 8, revoked: BTreeSet::new() });
+        let tolerated = world.parameters(8).map_or(0, |parameters| parameters.tolerated());
+        let loss = |device| Loss { round: 1, device, before: Moment::Masked };
+        world.losses = (0..tolerated).map(loss).collect();
+        assert!(check(&ledger, &world).is_err());
+        world.losses.push(loss(7));
+        assert_eq!(check(&ledger, &world), Ok(()));
+    }
+}
