@@ -4,6 +4,7 @@
 //! name. Nothing is guessed: another element type, a pickled array, a column-major matrix, a
 //! missing or a surplus byte is an error.
 
+use std::ops::Range;
 use std::path::Path;
 
 use npyz::{NpyFile, Order};
@@ -170,15 +171,16 @@ fn read_raw<T, const N: usize>(
 }
 
 /// `\x93NUMPY`, version, header length, header: checked here because npyz allocates what the
-/// header claims.
+/// header claims, and takes time exponential in the depth of its brackets.
 fn read_npy(bytes: &[u8]) -> Result<Vector, Defect> {
-    let header_end = npy_header_end(bytes)?;
+    let Range { start: header_start, end: header_end } = npy_header(bytes)?;
     if header_end > HEADER_MAX {
         return Err(Defect::format(format!("a header of more than {HEADER_MAX} bytes")));
     }
     if header_end > bytes.len() {
         return Err(Defect::truncated("the file ends within its header"));
     }
+    check_flat(&bytes[header_start..header_end])?;
     let file = NpyFile::new(bytes).map_err(|error| Defect::format(error.to_string()))?;
     if file.shape().len() > 1 && file.order() == Order::Fortran {
         return Err(Defect::format("a column-major array; save it with order C"));
@@ -198,8 +200,17 @@ fn read_npy(bytes: &[u8]) -> Result<Vector, Defect> {
     }
 }
 
-/// Where the data begin, by the fixed part of the header.
-fn npy_header_end(bytes: &[u8]) -> Result<usize, Defect> {
+/// A header of one dictionary with one tuple, the shape; a plain array has no more.
+fn check_flat(header: &[u8]) -> Result<(), Defect> {
+    let count = |bracket: u8| header.iter().filter(|byte| **byte == bracket).count();
+    if count(b'{') <= 1 && count(b'(') <= 1 && count(b'[') == 0 {
+        return Ok(());
+    }
+    Err(Defect::format("its header is not that of a plain array of f4 or f8"))
+}
+
+/// Where the header is and the data begin, by the fixed part in front of it.
+fn npy_header(bytes: &[u8]) -> Result<Range<usize>, Defect> {
     const MAGIC: &[u8] = b"\x93NUMPY";
     if !bytes.starts_with(MAGIC) {
         return Err(if MAGIC.starts_with(bytes) {
@@ -209,8 +220,8 @@ fn npy_header_end(bytes: &[u8]) -> Result<usize, Defect> {
         });
     }
     match bytes[MAGIC.len()..] {
-        [1, _, low, high, ..] => Ok(10 + usize::from(u16::from_le_bytes([low, high]))),
-        [2 | 3, _, a, b, c, d, ..] => Ok(12 + u32::from_le_bytes([a, b, c, d]) as usize),
+        [1, _, low, high, ..] => Ok(10..10 + usize::from(u16::from_le_bytes([low, high]))),
+        [2 | 3, _, a, b, c, d, ..] => Ok(12..12 + u32::from_le_bytes([a, b, c, d]) as usize),
         [] | [1..=3, ..] => Err(Defect::truncated("the file ends within its header")),
         [version, ..] => Err(Defect::format(format!("version {version} of .npy"))),
     }
@@ -384,6 +395,13 @@ mod tests {
             ),
             (Format::Npy, npy(&long, &[0; 8]), "memory"),
             (Format::Npy, npy("nonsense", &[]), ""),
+            (Format::Npy, npy(&format!("{{'shape': ({}", "[".repeat(60)), &[]), "plain array"),
+            (Format::Npy, npy(&"(".repeat(60_000), &[]), "plain array"),
+            (
+                Format::Npy,
+                npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", &[0; 4]),
+                "plain array",
+            ),
             (Format::Npy, surplus, "1 bytes after"),
             (Format::Safetensors, [0xff; 16].to_vec(), "header of more"),
             (Format::Safetensors, safetensors("{]", &[]), ""),
