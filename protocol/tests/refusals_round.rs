@@ -82,6 +82,13 @@ fn a_set_that_shared_without_this_device_or_too_small_is_refused() {
     }
     let (_, client) = acknowledged();
     assert_eq!(guard(client.sharers(&sharers(0..5), late(START))), Some(Guard::Deadline));
+
+    // Four of five are t neighbours, but the task promises five contributors.
+    let mut rehearsal = Rehearsal::new(5, task(5, |fields| fields.dropout_share_permille = 0));
+    rehearsal.share();
+    rehearsal.acknowledge();
+    let client = take!(rehearsal, 0, Acknowledged);
+    assert_eq!(guard(client.sharers(&sharers(0..4), START)), Some(Guard::SharersSmall));
 }
 
 #[test]

@@ -101,6 +101,18 @@ fn a_device_revoked_or_gone_before_the_roster_closes_is_not_in_it() {
 }
 
 #[test]
+fn no_more_devices_enter_than_the_task_takes() {
+    let (mut rehearsal, _) = open_round();
+    let gone = rehearsal.devices[4].id;
+    rehearsal.event(Event::Gone(gone)).unwrap();
+    for (index, refused) in [(5, None), (6, Some(Guard::Late))] {
+        let newcomer = Device::new(index);
+        let entry = entry_of(&newcomer, &rehearsal);
+        assert_eq!(advertise(&mut rehearsal, newcomer.id, &entry), refused, "device {index}");
+    }
+}
+
+#[test]
 fn a_device_revoked_after_its_upload_is_not_in_the_sum() {
     let mut rehearsal = Rehearsal::new(6, task(6, |_| {}));
     rehearsal.share();

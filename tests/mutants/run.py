@@ -25,20 +25,24 @@ HERE = Path(__file__).resolve().parent
 MOST = 80
 # Test programs in the order in which they run; the first that fails is the one that notices.
 PROGRAMS = [
-    "dishonest_server",
-    "dishonest_clients",
     "refusals_entering",
     "refusals_round",
     "refusals_server",
     "codec",
+    "parameters",
+    "sealsum_protocol",
+    "dishonest_clients",
+    "dishonest_server",
+    "replays",
+    "short",
     "rounds",
     "dropouts",
     "exhaustive",
-    "histories",
 ]
+PACKAGES = ["sealsum-protocol", "sealsum-tests", "sealsum-simulation"]
 # The checks that the agent makes for the protocol are noticed by its own tests.
 OF_AGENT = ["cargo", "test", "-p", "sealsum-agent", "--lib", "--no-run", "--message-format=json"]
-OF_PROTOCOL = ["cargo", "test", "--workspace", "--no-run", "--message-format=json"]
+OF_PROTOCOL = ["cargo", "test", "--lib", "--no-run", "--message-format=json"]
 TIMEOUT_S = 300
 
 
@@ -53,7 +57,10 @@ class Mutant:
         """What to build, and the programs that must notice."""
         if self.path.startswith("agent/"):
             return OF_AGENT, ["sealsum_agent"]
-        return [*OF_PROTOCOL, *(word for name in PROGRAMS for word in ("--test", name))], PROGRAMS
+        packages = [word for name in PACKAGES for word in ("--package", name)]
+        tests = [name for name in PROGRAMS if name != "sealsum_protocol"]
+        tests = [word for name in tests for word in ("--test", name)]
+        return [*OF_PROTOCOL, *packages, *tests], PROGRAMS
 
     def text(self, source):
         assert source.startswith(self.before, self.at), f"{self.path}: the source moved"
@@ -186,7 +193,8 @@ def report(rows, ids):
         "# Checks that were switched off",
         "",
         "Written by `make mutants`: each check of the protocol was replaced by \"accept\" in turn,",
-        "and this is the first test that noticed. `histories` are simulated ones.",
+        "and this is the first test that noticed. `short` are simulated histories, `replays` those",
+        "that an earlier simulation found where a check was missing.",
         "",
         "| guard | check | noticed by |",
         "|---|---|---|",
