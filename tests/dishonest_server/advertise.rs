@@ -1,7 +1,8 @@
 //! Lies about the round: a task or grant that its owner did not sign; any value of a signed task
 //! changed (coordinates, scale, clip, devices, floors, corrupt share, noise, rounds); the owner's
-//! own task below a device's floors; the model of another round, or another model; a round again,
-//! a round the task does not have, a round too early; thresholds that the aggregator chose.
+//! own task below a device's floors, or with a ring that its sums overflow; the model of another
+//! round, or another model; a round again, a round the task does not have, or too early, or of a
+//! task that is over; thresholds that the aggregator chose.
 
 use sealsum_protocol::codec::{Decode, Encode, Message};
 use sealsum_protocol::error::Refusal;
@@ -200,6 +201,15 @@ fn an_owner_that_colludes_wants_a_longer_round() {
     below_a_floor("max_round_s", task(6, |_| {}), |policy| policy.max_round_s = 49);
 }
 
+/// Sums that overflow are wrong, and what a wrong sum says of its inputs nobody has looked at.
+#[test]
+fn an_owner_that_colludes_wants_a_ring_too_narrow() {
+    let of_bits = |bits: u8| announced(spec(task(6, |fields| fields.ring_bits = bits), 1));
+    Listener::new().hear(&of_bits(22)).expect("the fewest bits that hold");
+    let refusal = Listener::new().hear(&of_bits(20)).expect_err("too narrow");
+    assert_eq!(refusal.guard, Guard::Width);
+}
+
 fn granted() -> RoundSpec {
     let task = task(6, |fields| fields.model = ModelRule::Granted);
     let grant = Grant::sign(task.hash(), 1, Hash([3; 32]), &owner());
@@ -229,6 +239,14 @@ fn no_model_where_the_task_has_one() {
 #[test]
 fn a_round_beyond_the_last() {
     refused(plain(), |spec| spec.number = 101, Guard::TaskWindow);
+}
+
+#[test]
+fn a_task_that_is_over() {
+    let of_old = |by: u64| spec(task(6, |fields| fields.not_after_s = START.unix_s - by), 1);
+    Listener::new().hear(&announced(of_old(0))).expect("its last second");
+    let refusal = Listener::new().hear(&announced(of_old(1))).expect_err("over");
+    assert_eq!(refusal.guard, Guard::TaskWindow);
 }
 
 #[test]
