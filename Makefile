@@ -58,12 +58,14 @@ DESTDIR ?=
 BUILD ?= release
 BUILT = $(or $(CARGO_TARGET_DIR),target)/$(BUILD)
 PROGRAMS = sealsum-agent sealsum-aggregator sealsum-authority
+# Programs without a unit.
+TOOLS = sealsum-loadgen
 UNITS = $(DESTDIR)/lib/systemd/system
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 EXAMPLES = $(DESTDIR)$(PREFIX)/share/doc/sealsum/examples
 
 install: ## programs, systemd units, users and sample configurations, below DESTDIR
-	@[ "$(BUILD)" != release ] || $(CARGO) build --release $(PROGRAMS:%=-p %)
+	@[ "$(BUILD)" != release ] || $(CARGO) build --release $(PROGRAMS:%=-p %) $(TOOLS:%=-p %)
 	install -d $(DESTDIR)$(PREFIX)/bin $(UNITS) $(SYSUSERS) $(EXAMPLES)
 	for program in $(PROGRAMS); do \
 	  install -m 0755 $(BUILT)/$$program $(DESTDIR)$(PREFIX)/bin/ && \
@@ -71,4 +73,5 @@ install: ## programs, systemd units, users and sample configurations, below DEST
 	  chmod 0644 $(UNITS)/$$program.service && \
 	  install -m 0644 packaging/sysusers/$$program.conf $(SYSUSERS)/ || exit 1; \
 	done
+	install -m 0755 $(TOOLS:%=$(FROM)/%) $(DESTDIR)$(PREFIX)/bin/
 	install -m 0644 packaging/config/*.toml $(EXAMPLES)/

@@ -109,6 +109,25 @@ fn the_installed_units_verify_and_are_hardened() {
     }
 }
 
+#[test]
+fn the_load_generator_is_installed_beside_the_aggregator_without_a_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = install(folder.path());
+    assert!(output.status.success(), "{output:?}");
+    let tool = folder.path().join("usr/bin/sealsum-loadgen");
+    let ran = Command::new(&tool)
+        .args(["run", "--scenario", "plain", "--devices", "6"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert_eq!(said.lines().last(), Some("loadgen: 1 rounds as expected, 0 not"), "{ran:?}");
+    let units: Vec<String> = fs::read_dir(folder.path().join("lib/systemd/system"))
+        .unwrap()
+        .map(|unit| unit.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(units.len(), PROGRAMS.len(), "{units:?}");
+}
+
 /// The installed unit with the path that its program has below the installation's root, so that
 /// systemd finds what it would start.
 fn installed_unit(root: &Path, name: &str) -> PathBuf {

@@ -99,9 +99,9 @@ fn failure(error: &Value, exit: i32) -> Failure {
 
 /// A running aggregator of the staging fleet.
 pub struct Aggregator {
-    // Before the directory: the process must be gone before its files are.
-    process: Option<Process>,
-    scratch: tempfile::TempDir,
+    /// The tool's own process, gone when this is.
+    _process: Option<Process>,
+    scratch: PathBuf,
     program: Program,
     dir: PathBuf,
     owner_key: PathBuf,
@@ -110,35 +110,40 @@ pub struct Aggregator {
 }
 
 impl Aggregator {
-    /// Initialises and runs one in a directory that goes with it.
+    /// Initialises and runs one below `scratch`.
     ///
     /// # Errors
     /// When a command fails, or it does not start.
-    pub fn launch(program: Program, staging: &Staging) -> Result<Self, Failure> {
-        let scratch = scratch()?;
-        let dir = scratch.path().join("aggregator");
+    pub fn launch(program: Program, staging: &Staging, scratch: &Path) -> Result<Self, Failure> {
+        let dir = scratch.join("aggregator");
         let [authority_ca, token] =
             [staging.ca_file(), staging.token_file()].map(|path| text(&path));
         let told = ["--authority", &staging.url, "--authority-ca", &authority_ca];
         let token = ["--token-file", &token, "--dir", &text(&dir)];
         let places = ["--listen", "127.0.0.1:0", "--health", "127.0.0.1:0"];
         program.run(&[&["init"], &told[..], &token, &places].concat())?.done()?;
-        let (process, address) = run(&program, &dir, scratch.path())?;
+        let (process, address) = run(&program, &dir, scratch)?;
         let owner_key = owner_key(&program, staging)?;
-        Ok(Self { process: Some(process), scratch, program, dir, owner_key, address })
+        let (scratch, _process) = (scratch.to_owned(), Some(process));
+        Ok(Self { _process, scratch, program, dir, owner_key, address })
     }
 
-    /// An operator's, which must be the staging fleet's.
+    /// An operator's, which must be the staging fleet's; files on the way are below `scratch`.
     ///
     /// # Errors
     /// `not_staging` unless it is; when it does not run or is not ready.
-    pub fn of_operator(program: Program, dir: &Path, staging: &Staging) -> Result<Self, Failure> {
+    pub fn of_operator(
+        program: Program,
+        dir: &Path,
+        staging: &Staging,
+        scratch: &Path,
+    ) -> Result<Self, Failure> {
         let status = ready_status(&program, dir, staging)?;
         let address = address(&status)?;
         demand_pinned_ca(staging, &address)?;
         let owner_key = owner_key(&program, staging)?;
-        let (scratch, dir) = (scratch()?, dir.to_owned());
-        Ok(Self { process: None, scratch, program, dir, owner_key, address })
+        let (scratch, dir) = (scratch.to_owned(), dir.to_owned());
+        Ok(Self { _process: None, scratch, program, dir, owner_key, address })
     }
 
     fn cli(&self, arguments: &[&str]) -> Result<Said, Failure> {
@@ -150,7 +155,7 @@ impl Aggregator {
     /// # Errors
     /// When either command fails.
     pub fn register(&self, task: &TaskText) -> Result<PublicKey, Failure> {
-        let in_scratch = |name: &str| self.scratch.path().join(format!("{}.{name}", task.name));
+        let in_scratch = |name: &str| self.scratch.join(format!("{}.{name}", task.name));
         let (file, signed) = (in_scratch("toml"), in_scratch("signed"));
         files::write_private(&file, task.toml.as_bytes())?;
         let (file, signed, key) = (text(&file), text(&signed), text(&self.owner_key));
@@ -189,7 +194,7 @@ impl Aggregator {
     /// # Errors
     /// When there is none, or its file cannot be read.
     pub fn sum(&self, round: &str) -> Result<Vec<f64>, Failure> {
-        let out = self.scratch.path().join(format!("{round}.npy"));
+        let out = self.scratch.join(format!("{round}.npy"));
         self.cli(&["round", "result", round, "--out", &text(&out)])?.done()?;
         let wrong = |error: std::io::Error| {
             let message = format!("{}: {error}", out.display());
@@ -199,19 +204,6 @@ impl Aggregator {
         files::remove(&out)?;
         npyz::NpyFile::new(&bytes[..]).and_then(|file| file.into_vec()).map_err(wrong)
     }
-
-    /// Whether it is this tool's own and has ended, and with what in its log.
-    pub fn ended(&mut self) -> Option<String> {
-        let process = self.process.as_mut()?;
-        process.ended().map(|_| process.log_text())
-    }
-}
-
-fn scratch() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir().map_err(|error| {
-        let message = format!("temporary directory: {error}");
-        Failure::new(codes::FILE_WRITE, message, "make room, or set TMPDIR")
-    })
 }
 
 fn text(path: &Path) -> String {

@@ -37,6 +37,8 @@ pub struct Door {
 pub struct Authority {
     /// `https://IP:PORT`.
     pub url: String,
+    /// Where it listens.
+    pub address: SocketAddr,
     state: Arc<Double>,
     stop: Shutdown,
     thread: Option<JoinHandle<()>>,
@@ -90,7 +92,7 @@ impl Authority {
         });
         let started = receive.recv();
         let address = started.map_err(|_| Failure::bug("staging authority: did not start"))??;
-        Ok(Self { url: format!("https://{address}"), state, stop, thread: Some(thread) })
+        Ok(Self { url: format!("https://{address}"), address, state, stop, thread: Some(thread) })
     }
 
     /// From now on the device is on the list.

@@ -69,6 +69,11 @@ impl Conduct {
         self == Conduct::Vanishes(after)
     }
 
+    /// Whether it does not come into the roster.
+    pub fn stays_out(self) -> bool {
+        self.vanishes(After::Hearing) || self == Conduct::Lies(Lie::EntrySignature)
+    }
+
     fn lie(self) -> Option<Lie> {
         match self {
             Conduct::Lies(lie) => Some(lie),

@@ -107,15 +107,23 @@ impl Crowd {
             member.place = Place::Outside;
             member.told.clear();
         }
-        for _ in 0..STEPS {
+        // The roster closes with the last that enters, so those who stay out come first.
+        for outsiders in [true, false] {
+            each(&mut self.members, |index, member| {
+                if parts[index].conduct.stays_out() == outsiders {
+                    member.step(round, &parts[index]);
+                }
+            });
+        }
+        for _ in 0..STEPS_INSIDE {
             each(&mut self.members, |index, member| member.step(round, &parts[index]));
         }
         Ok(self.members.iter().map(Member::experience).collect())
     }
 }
 
-/// Enter, deal, acknowledge, upload, sign, reveal.
-const STEPS: usize = 6;
+/// Deal, acknowledge, upload, sign, reveal.
+const STEPS_INSIDE: usize = 5;
 
 impl Member {
     fn step(&mut self, round: RoundId, part: &Part) {

@@ -100,7 +100,7 @@ impl FleetKeys {
         host: Option<&str>,
     ) -> Result<Self, Failure> {
         let Secrets { ca, ca_pem, authority } = secrets;
-        let issuer = Issuer::new(ca_params(&fleet), ca);
+        let issuer = Issuer::from_ca_cert_pem(&ca_pem, ca).map_err(|error| bug(&error))?;
         let mut params = leaf_params(&Role::Authority, &fleet, YEAR)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         name_loopback(&mut params)?;

@@ -9,7 +9,7 @@
 //! | [`aggregator`], [`task`] | the real `sealsum-aggregator`, through its commands |
 //! | [`crowd`], [`conduct`], [`lies`] | many devices in a round: honest, lost, or lying |
 //! | [`scenario`], [`expected`], [`judge`] | the rounds to run, what must come of each, and whether it did |
-//! | [`run`], [`report`] | all of it, and what `sealsum-loadgen` prints |
+//! | [`run`], [`scratch`], [`report`] | all of it, and what `sealsum-loadgen` prints |
 
 pub mod aggregator;
 pub mod authority;
@@ -24,6 +24,7 @@ pub mod log;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod scratch;
 pub mod staging;
 pub mod task;
 pub mod wire;

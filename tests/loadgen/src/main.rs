@@ -82,7 +82,7 @@ fn run_command() -> ExitCode {
     match cli.command {
         Command::Run(arguments) => run_scenario(cli.format, arguments),
         Command::Authority { dir, listen, host } => {
-            cli::finish(cli.format, serve(&dir, listen, host))
+            cli::finish(cli.format, serve(cli.format, &dir, listen, host))
         }
     }
 }
@@ -107,7 +107,12 @@ fn run_scenario(format: Format, arguments: RunArgs) -> ExitCode {
     }
 }
 
-fn serve(dir: &Path, listen: Option<SocketAddr>, host: Option<String>) -> Result<Text, Failure> {
+fn serve(
+    format: Format,
+    dir: &Path,
+    listen: Option<SocketAddr>,
+    host: Option<String>,
+) -> Result<Text, Failure> {
     let mut settings = settings(dir)?;
     settings.listen = listen.unwrap_or(settings.listen);
     settings.host = host.or(settings.host);
@@ -116,7 +121,10 @@ fn serve(dir: &Path, listen: Option<SocketAddr>, host: Option<String>) -> Result
         return Err(Failure::new(codes::USAGE, message, "--host NAME beside it"));
     }
     let staging = Staging::create_or_open(dir, &settings)?;
-    eprintln!("{}", instructions(&staging));
+    match format {
+        Format::Text => println!("{}", instructions(&staging)),
+        Format::Json => eprintln!("{}", instructions(&staging)),
+    }
     wait_for_signal()?;
     Ok(Text(format!("{}: stopped", dir.display())))
 }

@@ -1,7 +1,7 @@
 //! A run of the tool: a staging authority, an aggregator, devices, and one round after the other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -17,6 +17,7 @@ use crate::device::{DeviceError, Home};
 use crate::judge::{Observed, Verdict, judge};
 use crate::report::{self, Report, RoundReport};
 use crate::scenario::{Case, Scenario, cases};
+use crate::scratch::Scratch;
 use crate::staging::{Settings, Staging};
 use crate::task::{Size, TaskText, Terms, longest_s, task};
 
@@ -55,26 +56,27 @@ pub fn run(request: &Request) -> Result<Report, Failure> {
     };
     let cases = cases(request.scenario, request.size, request.rounds, seed)?;
     let program = Program::find(request.program.as_deref())?;
-    let own = tempfile::tempdir().map_err(|error| {
-        let message = format!("temporary directory: {error}");
-        Failure::new(codes::FILE_WRITE, message, "make room, or set TMPDIR")
-    })?;
-    let (staging, aggregator) = match &request.operators {
-        Some((dir, aggregator)) => {
-            let staging = Staging::open(dir)?;
-            let aggregator = Aggregator::of_operator(program, aggregator, &staging)?;
-            (staging, aggregator)
-        }
-        None => {
-            let anywhere = Settings { listen: ([127, 0, 0, 1], 0).into(), host: None };
-            let staging = Staging::create_or_open(&own.path().join("authority"), &anywhere)?;
-            let aggregator = Aggregator::launch(program, &staging)?;
-            (staging, aggregator)
-        }
-    };
+    let scratch = Scratch::new(request.format)?;
+    let (staging, aggregator) = start(request, program, scratch.path())?;
     let stage = Stage::set(request, seed, &cases, &staging, aggregator)?;
     let rounds = stage.play(cases)?;
     Ok(Report::new(request.scenario, request.size, seed, rounds))
+}
+
+fn start(
+    request: &Request,
+    program: Program,
+    scratch: &Path,
+) -> Result<(Staging, Aggregator), Failure> {
+    let Some((dir, aggregator)) = &request.operators else {
+        let anywhere = Settings { listen: ([127, 0, 0, 1], 0).into(), host: None };
+        let staging = Staging::create_or_open(&scratch.join("authority"), &anywhere)?;
+        let aggregator = Aggregator::launch(program, &staging, scratch)?;
+        return Ok((staging, aggregator));
+    };
+    let staging = Staging::open(dir)?;
+    let aggregator = Aggregator::of_operator(program, aggregator, &staging, scratch)?;
+    Ok((staging, aggregator))
 }
 
 fn drawn_seed() -> Result<u64, Failure> {

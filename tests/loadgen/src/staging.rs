@@ -62,8 +62,7 @@ impl Staging {
         if !dir.join(SETTINGS).exists() {
             create(dir)?;
         }
-        let text = serde_json::to_vec(settings).map_err(|error| Failure::bug(error.to_string()))?;
-        files::write_private(&dir.join(SETTINGS), &text)?;
+        keep(dir, settings)?;
         Self::run(dir, lock)
     }
 
@@ -84,7 +83,7 @@ impl Staging {
     }
 
     fn run(dir: &Path, lock: Lock) -> Result<Self, Failure> {
-        let settings = settings(dir)?;
+        let mut settings = settings(dir)?;
         let (fleet, host) = (fleet()?, settings.host.as_deref());
         let secrets = Secrets {
             ca: key(&dir.join("ca.key"))?,
@@ -96,9 +95,12 @@ impl Staging {
         let token = text(&dir.join(TOKEN))?;
         let door = Door { listen: settings.listen, token };
         let authority = Authority::start(Arc::clone(&keys), door)?;
+        // An aggregator will look for it there again, whatever port the system chose.
+        settings.listen.set_port(authority.address.port());
+        keep(dir, &settings)?;
         let url = match settings.host {
-            Some(host) => format!("https://{host}:{}", port(&authority.url)),
-            None => authority.url.clone(),
+            Some(host) => format!("https://{host}:{}", authority.address.port()),
+            None => format!("https://{}", authority.address),
         };
         Ok(Self { dir: dir.to_owned(), keys, url, authority, _lock: lock })
     }
@@ -135,8 +137,9 @@ pub fn settings(dir: &Path) -> Result<Settings, Failure> {
 /// Not the port of a true authority, which may be on the same machine.
 const DEFAULT_PORT: u16 = 8461;
 
-fn port(url: &str) -> &str {
-    url.rsplit(':').next().unwrap_or_default()
+fn keep(dir: &Path, settings: &Settings) -> Result<(), Failure> {
+    let text = serde_json::to_vec(settings).map_err(|error| Failure::bug(error.to_string()))?;
+    files::write_private(&dir.join(SETTINGS), &text)
 }
 
 fn fleet() -> Result<Fleet, Failure> {
