@@ -233,6 +233,7 @@ fn an_aggregator_under_another_ca_is_left_alone() {
     let aggregator = Operators::enrolled(&other.url, &other.ca_file(), &other.token_file());
     let refused = aim(own.path(), &aggregator.path());
     assert_eq!(refusal(&refused), (Some(1), "not_staging"), "{refused:?}");
+    assert!(refused.0["error"]["message"].as_str().unwrap().contains("is not the CA of"));
     // Nor does it help if its configuration names our CA: what it shows to devices counts.
     std::fs::copy(own.path().join("ca.pem"), aggregator.path().join("ca.pem")).unwrap();
     let refused = aim(own.path(), &aggregator.path());
