@@ -55,7 +55,7 @@ pub enum Wish {
     /// To answer who waits.
     AnswerWaiting,
     /// To note how the round ended.
-    Ended(Report, Ending),
+    Ended(Box<Report>, Ending),
     /// A fact that contradicts one written down before.
     Contradiction(String),
     /// The aggregator blames a device.

@@ -284,12 +284,15 @@ impl Live {
                     let report = self.machine.report();
                     let sum = std::mem::take(&mut self.sum);
                     let contributors = contributors(&report);
-                    wishes.push(Wish::Ended(report, Ending::Finished { contributors, sum }));
+                    wishes.push(Wish::Ended(
+                        Box::new(report),
+                        Ending::Finished { contributors, sum },
+                    ));
                     wishes.push(Wish::AnswerWaiting);
                 }
                 Output::Aborted(abort) => {
                     let ending = Ending::Aborted(abort.code.as_str().to_owned());
-                    wishes.push(Wish::Ended(self.machine.report(), ending));
+                    wishes.push(Wish::Ended(Box::new(self.machine.report()), ending));
                     wishes.push(Wish::AnswerWaiting);
                 }
             }
