@@ -63,7 +63,7 @@ struct Member {
 /// How far it has come.
 enum Place {
     Outside,
-    Entered(Advertised),
+    Entered(Box<Advertised>),
     Dealt(Sharing),
     Acknowledged(Acknowledged),
     Uploaded(Checking),
@@ -147,58 +147,91 @@ impl Member {
 
     fn advance(&mut self, place: Place, round: RoundId, part: &Part) -> Result<Place, DeviceError> {
         let conduct = part.conduct;
-        let told = &mut self.told;
-        let device = &mut self.device;
         let (onward, next, after) = match place {
-            Place::Outside => {
-                let open = device.open_rounds()?;
-                let spec = open.into_iter().find(|spec| spec.round_id() == round);
-                let spec = spec.ok_or_else(|| not_open(round))?;
-                if conduct.vanishes(After::Hearing) {
-                    device.disconnect();
-                    return Ok(Place::Ended(Ended::Out));
-                }
-                let (entered, message) = device.prepare_entry_to(spec)?;
-                let onward = conduct.enter(Floor { device, round, told }, message)?;
-                (onward, Place::Entered(entered), After::Hearing)
-            }
-            Place::Entered(entered) => {
-                let (sharing, message) = device.prepare_deal(round, entered)?;
-                let onward = conduct.deal(Floor { device, round, told }, &sharing, message)?;
-                (onward, Place::Dealt(sharing), After::Sharing)
-            }
-            Place::Dealt(sharing) => {
-                let (acknowledged, message) = device.prepare_ack(round, sharing)?;
-                let onward = conduct.acknowledge(Floor { device, round, told }, message)?;
-                (onward, Place::Acknowledged(acknowledged), After::Acknowledging)
-            }
-            Place::Acknowledged(acknowledged) => {
-                let masking = device.sharers(round, acknowledged)?;
-                let shared = masking.shared().clone();
-                let mut uploading = device.prepare_upload(masking, &part.vector)?;
-                let floor = Floor { device, round, told };
-                let onward = conduct.upload(floor, &shared, &mut uploading)?;
-                (onward, Place::Uploaded(uploading.acknowledged()), After::Uploading)
-            }
-            Place::Uploaded(checking) => {
-                let (signed, message) = device.prepare_signature(round, checking)?;
-                let onward = conduct.sign(Floor { device, round, told }, message)?;
-                (onward, Place::Signed(signed), After::Signing)
-            }
+            Place::Outside => self.enter(round, conduct)?,
+            Place::Entered(entered) => self.deal(round, conduct, *entered)?,
+            Place::Dealt(sharing) => self.acknowledge(round, conduct, sharing)?,
+            Place::Acknowledged(acknowledged) => self.upload(round, part, acknowledged)?,
+            Place::Uploaded(checking) => self.sign(round, conduct, checking)?,
             Place::Signed(signed) => {
-                let message = device.prepare_reveal(round, signed)?;
-                conduct.reveal(Floor { device, round, told }, message)?;
+                let message = self.device.prepare_reveal(round, signed)?;
+                conduct.reveal(self.floor(round), message)?;
                 return Ok(Place::Ended(Ended::Done));
             }
             ended @ Place::Ended(_) => return Ok(ended),
         };
         if onward == Onward::Leaves || conduct.vanishes(after) {
-            device.disconnect();
+            self.device.disconnect();
         }
         let goes = onward == Onward::Goes && !conduct.vanishes(after);
         Ok(if goes { next } else { Place::Ended(Ended::Out) })
     }
+
+    fn enter(&mut self, round: RoundId, conduct: Conduct) -> Result<Done, DeviceError> {
+        let open = self.device.open_rounds()?;
+        let spec = open.into_iter().find(|spec| spec.round_id() == round);
+        let spec = spec.ok_or_else(|| not_open(round))?;
+        if conduct.vanishes(After::Hearing) {
+            return Ok((Onward::Leaves, Place::Ended(Ended::Out), After::Hearing));
+        }
+        let (entered, message) = self.device.prepare_entry_to(spec)?;
+        let onward = conduct.enter(self.floor(round), message)?;
+        Ok((onward, Place::Entered(Box::new(entered)), After::Hearing))
+    }
+
+    fn deal(
+        &mut self,
+        round: RoundId,
+        conduct: Conduct,
+        entered: Advertised,
+    ) -> Result<Done, DeviceError> {
+        let (sharing, message) = self.device.prepare_deal(round, entered)?;
+        let onward = conduct.deal(self.floor(round), &sharing, message)?;
+        Ok((onward, Place::Dealt(sharing), After::Sharing))
+    }
+
+    fn acknowledge(
+        &mut self,
+        round: RoundId,
+        conduct: Conduct,
+        sharing: Sharing,
+    ) -> Result<Done, DeviceError> {
+        let (acknowledged, message) = self.device.prepare_ack(round, sharing)?;
+        let onward = conduct.acknowledge(self.floor(round), message)?;
+        Ok((onward, Place::Acknowledged(acknowledged), After::Acknowledging))
+    }
+
+    fn upload(
+        &mut self,
+        round: RoundId,
+        part: &Part,
+        acknowledged: Acknowledged,
+    ) -> Result<Done, DeviceError> {
+        let masking = self.device.sharers(round, acknowledged)?;
+        let shared = masking.shared().clone();
+        let mut uploading = self.device.prepare_upload(masking, &part.vector)?;
+        let onward = part.conduct.upload(self.floor(round), &shared, &mut uploading)?;
+        Ok((onward, Place::Uploaded(uploading.acknowledged()), After::Uploading))
+    }
+
+    fn sign(
+        &mut self,
+        round: RoundId,
+        conduct: Conduct,
+        checking: Checking,
+    ) -> Result<Done, DeviceError> {
+        let (signed, message) = self.device.prepare_signature(round, checking)?;
+        let onward = conduct.sign(self.floor(round), message)?;
+        Ok((onward, Place::Signed(signed), After::Signing))
+    }
+
+    fn floor(&mut self, round: RoundId) -> Floor<'_> {
+        Floor { device: &mut self.device, round, told: &mut self.told }
+    }
 }
+
+/// Whether the device goes on, to where, and what it has just done.
+type Done = (Onward, Place, After);
 
 fn not_open(round: RoundId) -> DeviceError {
     let why = format!("round {round} is not among the open ones");

@@ -1,6 +1,7 @@
 //! `sealsum-loadgen`: the command line. What it does is in the library.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -121,10 +122,12 @@ fn serve(
         return Err(Failure::new(codes::USAGE, message, "--host NAME beside it"));
     }
     let staging = Staging::create_or_open(dir, &settings)?;
-    match format {
-        Format::Text => println!("{}", instructions(&staging)),
-        Format::Json => eprintln!("{}", instructions(&staging)),
-    }
+    let said = instructions(&staging);
+    // It serves whether or not somebody reads this.
+    let _ = match format {
+        Format::Text => writeln!(std::io::stdout(), "{said}"),
+        Format::Json => writeln!(std::io::stderr(), "{said}"),
+    };
     wait_for_signal()?;
     Ok(Text(format!("{}: stopped", dir.display())))
 }
