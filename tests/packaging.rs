@@ -115,10 +115,7 @@ fn the_load_generator_is_installed_beside_the_aggregator_without_a_unit() {
     let output = install(folder.path());
     assert!(output.status.success(), "{output:?}");
     let tool = folder.path().join("usr/bin/sealsum-loadgen");
-    let ran = Command::new(&tool)
-        .args(["run", "--scenario", "plain", "--devices", "6"])
-        .output()
-        .unwrap();
+    let ran = Command::new(&tool).args(["--scenario", "plain", "--devices", "6"]).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert_eq!(said.lines().last(), Some("loadgen: 1 rounds as expected, 0 not"), "{ran:?}");
     let units: Vec<String> = fs::read_dir(folder.path().join("lib/systemd/system"))

@@ -16,19 +16,22 @@ use sealsum_loadgen::task::Size;
 
 /// Rehearses rounds with devices by software, some of which vanish or lie, on a staging aggregator.
 #[derive(Parser)]
+///
+/// By default an authority and an aggregator are started for the scenario, and go with it.
 #[command(name = "sealsum-loadgen", version, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
     /// How to print the result
     #[arg(long, value_enum, default_value = "text", global = true)]
     format: Format,
+    #[command(flatten)]
+    scenario: ScenarioArgs,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a scenario: by default with an authority and an aggregator of its own, which go with it
-    Run(RunArgs),
     /// Run the authority of a staging fleet until SIGTERM; print how an aggregator enrols with it
     Authority {
         /// Keep its keys, log and token in this directory
@@ -44,10 +47,10 @@ enum Command {
 }
 
 #[derive(Args)]
-struct RunArgs {
+struct ScenarioArgs {
     /// What happens in the rounds
-    #[arg(long, value_enum)]
-    scenario: Scenario,
+    #[arg(long, value_enum, required = true)]
+    scenario: Option<Scenario>,
     /// Devices of a round
     #[arg(long, value_name = "N", default_value = "12", value_parser = value_parser!(u32).range(6..=500))]
     devices: u32,
@@ -80,18 +83,21 @@ fn run_command() -> ExitCode {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    match cli.command {
-        Command::Run(arguments) => run_scenario(cli.format, arguments),
-        Command::Authority { dir, listen, host } => {
+    match (cli.command, cli.scenario.scenario) {
+        (Some(Command::Authority { dir, listen, host }), _) => {
             cli::finish(cli.format, serve(cli.format, &dir, listen, host))
+        }
+        (None, Some(scenario)) => run_scenario(cli.format, scenario, cli.scenario),
+        (None, None) => {
+            cli::finish::<Text>(cli.format, Err(Failure::bug("no scenario".to_owned())))
         }
     }
 }
 
-fn run_scenario(format: Format, arguments: RunArgs) -> ExitCode {
+fn run_scenario(format: Format, scenario: Scenario, arguments: ScenarioArgs) -> ExitCode {
     let size = Size { devices: arguments.devices as usize, coordinates: arguments.coordinates };
     let request = Request {
-        scenario: arguments.scenario,
+        scenario,
         size,
         rounds: arguments.rounds.map(|rounds| rounds as usize),
         seed: arguments.seed,
@@ -142,7 +148,7 @@ fn instructions(staging: &Staging) -> String {
         "  sealsum-aggregator init --dir AGG --authority {} --authority-ca {} --token-file {}\n  \
          sealsum-aggregator run --dir AGG\n\
          then stop this (Ctrl-C), and\n  \
-         sealsum-loadgen run --scenario dropouts --dir {} --aggregator-dir AGG",
+         sealsum-loadgen --scenario dropouts --dir {} --aggregator-dir AGG",
         staging.url,
         ca.display(),
         token.display(),

@@ -34,7 +34,7 @@ fn json(arguments: &[&str]) -> (Value, Option<i32>) {
 
 /// The lines of the rounds as they came, and the rest.
 fn run_in_text(arguments: &[&str]) -> (Vec<String>, Vec<String>) {
-    let output = loadgen(&[&["run"], arguments].concat());
+    let output = loadgen(arguments);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
     let lines = out.lines().map(str::to_owned);
@@ -73,7 +73,7 @@ fn losses_at_every_step_end_as_the_protocol_says() {
 
 #[test]
 fn every_kind_of_liar_is_named_or_ends_the_round_by_the_expected_code() {
-    let (answer, exit) = json(&["run", "--scenario", "liars", "--devices", "7", "--seed", "9"]);
+    let (answer, exit) = json(&["--scenario", "liars", "--devices", "7", "--seed", "9"]);
     assert_eq!((exit, &answer["status"]), (Some(0), &Value::from("ok")), "{answer}");
     let data = &answer["data"];
     let rounds = data["rounds"].as_array().unwrap();
@@ -95,12 +95,12 @@ fn every_kind_of_liar_is_named_or_ends_the_round_by_the_expected_code() {
 #[test]
 fn wrong_command_lines_are_usage_errors_of_one_line() {
     for wrong in [
-        &["run"][..],
-        &["run", "--scenario", "riots"],
-        &["run", "--scenario", "plain", "--devices", "5"],
-        &["run", "--scenario", "plain", "--rounds", "0"],
-        &["run", "--scenario", "plain", "--dir", "/nowhere"],
-        &["run", "--scenario", "plain", "--aggregator-dir", "/nowhere"],
+        &["--devices", "6"][..],
+        &["--scenario", "riots"],
+        &["--scenario", "plain", "--devices", "5"],
+        &["--scenario", "plain", "--rounds", "0"],
+        &["--scenario", "plain", "--dir", "/nowhere"],
+        &["--scenario", "plain", "--aggregator-dir", "/nowhere"],
         &["authority", "--dir", "/nowhere", "--listen", "0.0.0.0:0"],
     ] {
         let output = loadgen(wrong);
@@ -109,7 +109,7 @@ fn wrong_command_lines_are_usage_errors_of_one_line() {
         assert_eq!(error.lines().count(), 1, "{error}");
         assert!(error.contains(". Try: "), "{error}");
     }
-    let arguments = ["run", "--scenario", "plain", "--aggregator-program", "/nowhere/x"];
+    let arguments = ["--scenario", "plain", "--aggregator-program", "/nowhere/x"];
     let (answer, exit) = json(&arguments);
     assert_eq!((exit, &answer["error"]["code"]), (Some(4), &Value::from("file_not_found")));
 }
@@ -190,7 +190,7 @@ impl Operators {
 fn aim(staging: &Path, aggregator: &Path) -> (Value, Option<i32>) {
     let (staging, aggregator) = (staging.to_str().unwrap(), aggregator.to_str().unwrap());
     let whom = ["--dir", staging, "--aggregator-dir", aggregator];
-    json(&[&["run", "--scenario", "plain", "--devices", "6"], &whom[..]].concat())
+    json(&[&["--scenario", "plain", "--devices", "6"], &whom[..]].concat())
 }
 
 fn rounds_of(aggregator: &Path) -> usize {
