@@ -20,13 +20,9 @@ folder="$repository/${CARGO_TARGET_DIR:-target}/fuzz"
 case "${CARGO_TARGET_DIR:-}" in /*) folder="$CARGO_TARGET_DIR/fuzz" ;; esac
 host=$(rustc --print host-tuple)
 
-# With --target, RUSTFLAGS are for the programs alone, not for build scripts and macros.
 build() {
-    sancov='-Cpasses=sancov-module -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks'
-    for option in level=4 inline-8bit-counters pc-table trace-compares; do
-        sancov="$sancov -Cllvm-args=-sanitizer-coverage-$option"
-    done
-    CARGO_TARGET_DIR="$folder/build" RUSTFLAGS="$sancov" "${CARGO:-cargo}" build --quiet \
+    CARGO_TARGET_DIR="$folder/build" RUSTC_WRAPPER="$repository/tests/fuzz/rustc.sh" \
+        "${CARGO:-cargo}" build --quiet \
         --profile fuzz --target "$host" --package sealsum-fuzz --features libfuzzer
 }
 

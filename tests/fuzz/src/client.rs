@@ -16,7 +16,7 @@ use sealsum_protocol::signature::SecretKey;
 use sealsum_protocol::transcript::{SharedTranscript, Transcript};
 use sealsum_test_fleet::{Said, entry_rng};
 
-use crate::fleet::{Fleet, QUORUM, SIZE};
+use crate::fleet::{Fleet, SIZE, quorum};
 use crate::input::Input;
 use crate::{Target, named};
 
@@ -156,7 +156,7 @@ impl Attack {
             (self.took::<Survivors>(Stage::Survivors), self.took::<Sharers>(Stage::Sharers));
         assert!(sets.survivors.is_disjoint(&sets.lost) && sets.survivors.contains(OWN));
         assert_eq!(sets.survivors.union(&sets.lost), sharers.shared, "not all that shared");
-        assert!(sets.survivors.count() >= QUORUM, "too few survivors");
+        assert!(sets.survivors.count() >= quorum(sharers.shared.len()), "too few survivors");
     }
 
     /// One share of each dealer, of the kind that the signed sets call for, and only against a
@@ -180,7 +180,7 @@ impl Attack {
             sets.survivors.contains(device)
                 && key.is_some_and(|key| key.verifies(&string, &signed.signature))
         });
-        assert!(valid.count() >= QUORUM, "revealed without a quorum");
+        assert!(valid.count() >= quorum(entries.len()), "revealed without a quorum");
     }
 
     /// Masking, signing and revealing each moved the counter once; nothing else did.
@@ -286,7 +286,7 @@ fn forged(transcript: Option<SharedTranscript>, bytes: Vec<u8>) -> Vec<u8> {
     let (Some(transcript), Ok(mut quorum)) = (transcript, Quorum::from_bytes(&bytes)) else {
         return bytes;
     };
-    if quorum.signatures.len() >= QUORUM {
+    if quorum.signatures.len() >= SIZE - 1 {
         return bytes;
     }
     let mut rng = entry_rng(CORRUPT);

@@ -20,8 +20,12 @@ use sealsum_test_fleet::{
 
 /// Devices of a sequence: one of them may be lost, and three signatures are not a quorum.
 pub(crate) const SIZE: usize = 5;
-/// Signatures that are one.
-pub(crate) const QUORUM: usize = 4;
+
+/// Signatures that are a quorum of a roster of `n`, of whom one may be corrupt.
+pub(crate) fn quorum(n: usize) -> usize {
+    (n + 1) / 2 + 1
+}
+
 const COORDINATES: usize = 2;
 const STAGES: [Stage; 5] =
     [Stage::Roster, Stage::InboundShares, Stage::Sharers, Stage::Survivors, Stage::Quorum];
@@ -180,7 +184,10 @@ impl Fleet {
         while let Some(output) = self.round.poll() {
             match output {
                 Output::Persist(record) => self.watch.persist(record),
-                Output::Publish(stage) => self.watch.publish(stage),
+                Output::Publish(stage) => {
+                    let members = self.round.cohort().expect("members to show it to").size();
+                    self.watch.publish(stage, quorum(members));
+                }
                 Output::WakeAt(at) => {
                     assert!(at > self.now.steady_ms, "a deadline in the past");
                     self.wake_at = at;
@@ -210,21 +217,29 @@ impl Fleet {
     /// There is a quorum, and the masks that are to be taken off leave the exact sum.
     fn recover(&mut self, recovery: Recovery) {
         assert!(self.recovery.is_none() && !self.watch.over, "a second sum");
-        assert!(self.watch.signed.len() >= QUORUM, "a sum without a quorum");
+        let quorum = quorum(self.round.cohort().unwrap().size());
+        assert!(self.watch.signed.len() >= quorum, "a sum without a quorum");
         let shown = self.watch.shown.iter().find(|((stage, _), _)| *stage == Stage::Quorum);
         let shown = Quorum::from_bytes(shown.expect("a quorum that was shown").1).unwrap();
-        assert!(shown.signatures.len() >= QUORUM);
+        assert!(shown.signatures.len() >= quorum);
         let survivors = self.watch.survivors().expect("survivors that were written down");
         assert!(survivors.iter().eq(recovery.contributors().iter().copied()));
         let mut words = recovery.layout().zero_chunk(0);
-        for index in recovery.contributors() {
-            let chunk = &self.watch.inputs[index][0];
+        // Where only some entered, a place in the roster is not the number of a device.
+        let cohort = self.round.cohort().unwrap();
+        let number = |index: &usize| {
+            let device = cohort.device(*index);
+            (0..SIZE).find(|number| self.id(*number) == device).unwrap()
+        };
+        let contributors: Vec<usize> = recovery.contributors().iter().map(number).collect();
+        for number in &contributors {
+            let chunk = &self.watch.inputs[number][0];
             words.add_assign(&recovery.layout().from_wire(0, chunk).unwrap());
         }
         recovery.unmask_chunk(0, &mut words);
         let sum = recovery.decode_chunk(0, &words).expect("canaries that count the contributors");
         let exact = (0..COORDINATES).map(|at| {
-            recovery.contributors().iter().map(|index| units(*index, COORDINATES)[at]).sum::<i64>()
+            contributors.iter().map(|number| units(*number, COORDINATES)[at]).sum::<i64>()
         });
         assert!(exact.eq(sum), "another sum than that of the inputs");
         self.recovery = Some(recovery);
@@ -245,7 +260,7 @@ impl Watch {
         self.persisted.push(record);
     }
 
-    fn publish(&mut self, stage: Stage) {
+    fn publish(&mut self, stage: Stage, quorum: usize) {
         assert!(!self.over, "{stage:?} is published after the end");
         assert!(self.published.last().is_none_or(|last| *last < stage), "{stage:?} out of order");
         let written = |matches: fn(&Record) -> bool| self.persisted.iter().any(matches);
@@ -254,7 +269,7 @@ impl Watch {
                 Stage::Roster => written(|record| matches!(record, Record::Roster(_))),
                 Stage::Sharers => written(|record| matches!(record, Record::Sharers(_))),
                 Stage::Survivors => written(|record| matches!(record, Record::Survivors { .. })),
-                Stage::Quorum => self.signed.len() >= QUORUM,
+                Stage::Quorum => self.signed.len() >= quorum,
                 Stage::InboundShares => true,
             },
             "{stage:?} is published before it is there"
