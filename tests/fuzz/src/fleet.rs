@@ -23,7 +23,8 @@ pub(crate) const SIZE: usize = 5;
 
 /// Signatures that are a quorum of a roster of `n`, of whom one may be corrupt.
 pub(crate) fn quorum(n: usize) -> usize {
-    (n + 1) / 2 + 1
+    const CORRUPT: usize = 1;
+    (n + CORRUPT) / 2 + 1
 }
 
 const COORDINATES: usize = 2;
