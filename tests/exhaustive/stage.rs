@@ -7,15 +7,15 @@ use sealsum_protocol::exchange::ExchangeKey;
 use sealsum_protocol::ids::Hash;
 use sealsum_protocol::merkle::Tree;
 use sealsum_protocol::messages::{
-    Advertise, DealtShare, InboundShare, InboundShares, Roster, SharedKeys, SurvivorView,
+    DealtShare, InboundShare, InboundShares, Roster, SharedKeys, SurvivorView,
 };
+use sealsum_protocol::roster::SignedEntry;
 use sealsum_protocol::scalar::SecretScalar;
 use sealsum_protocol::server::Stage as Asked;
 use sealsum_protocol::signature::SecretKey;
 use sealsum_protocol::task::RoundSpec;
-use sealsum_test_fleet::device::Marks;
 use sealsum_test_fleet::{
-    Device, START, Said, WireDevice, entry_rng, policy, spec, status_list, task, update,
+    Marks, START, Said, WireDevice, enter, entry_rng, policy, spec, status_list, task,
 };
 
 /// A set of roster places, one bit each.
@@ -53,8 +53,7 @@ impl Stage {
     pub(crate) fn new(n: usize) -> Self {
         let dropout = if n < 5 { 0 } else { 200 };
         let spec = spec(task(n, |fields| fields.dropout_share_permille = dropout), 1);
-        let entered: Vec<_> = (0..n).map(|own| enter(&spec, own)).collect();
-        let entries = entered.iter().map(|(_, message)| message.signed.clone()).collect();
+        let entries = (0..n).map(|own| entered(&spec, own).1).collect();
         let roster = Roster { entries, status_list: status_list(1, &[]) };
         let plain = roster.entries.iter().map(|signed| signed.entry.clone()).collect();
         let cohort = Cohort::new(&spec, plain, 0).unwrap();
@@ -80,7 +79,7 @@ impl Stage {
     }
 
     fn dealer(&self, own: usize) -> (WireDevice, SharedKeys) {
-        let (mut device, _) = enter(&self.spec, own);
+        let (mut device, _) = entered(&self.spec, own);
         let said = device.hear(Asked::Roster, &self.roster, START).unwrap();
         let [Said::Shares(bytes)] = said.as_slice() else { panic!("a device deals once") };
         let message = SharedKeys::from_bytes(bytes).unwrap();
@@ -136,20 +135,8 @@ impl Stage {
     }
 }
 
-fn enter(spec: &RoundSpec, own: usize) -> (WireDevice, Advertise) {
-    let coordinates = spec.signed_task.task.coordinates as usize;
-    let (device, said) = WireDevice::enter(
-        Device::new(own),
-        spec.clone(),
-        &policy(),
-        &mut Marks::default(),
-        update(own, coordinates),
-        START,
-        entry_rng(own),
-    )
-    .unwrap();
-    let Said::Advertise(bytes) = said else { panic!("a device enters first") };
-    (device, Advertise::from_bytes(&bytes).unwrap())
+fn entered(spec: &RoundSpec, own: usize) -> (WireDevice, SignedEntry) {
+    enter(own, spec, &policy(), &mut Marks::default()).unwrap()
 }
 
 /// The round key is what a device draws third.
