@@ -105,15 +105,19 @@ fn a_neighbour_in_the_set_that_sent_nothing_is_refused() {
     assert_eq!(guard(client.sharers(&sharers(0..4), START)), None, "the same, without it");
 }
 
-/// Dealers that seal garbage to device 0 under their own good signatures.
+/// Dealers that seal garbage to device 0 under their own good signatures: a byte of the ciphertext.
 fn garbage_from(dealers: &[usize]) -> (Rehearsal, Acknowledged, ShareAck) {
+    garbage_at(50, dealers)
+}
+
+fn garbage_at(place_in_sealed: usize, dealers: &[usize]) -> (Rehearsal, Acknowledged, ShareAck) {
     use sealsum_protocol::merkle::Tree;
     let (mut rehearsal, client, mut inbound) = sharing();
     let cohort = client.seat().cohort();
     for dealer in dealers {
         let place = inbound.shares.iter().position(|s| usize::from(s.dealer) == *dealer).unwrap();
         let share = &mut inbound.shares[place];
-        share.dealt.sealed[50] ^= 1;
+        share.dealt.sealed[place_in_sealed] ^= 1;
         let others = vec![sealsum_protocol::ids::Hash([1; 32]); cohort.parameters.k];
         let mut leaves = others;
         let own_place = cohort.neighbours(*dealer).position(|holder| holder == 0).unwrap();
@@ -138,8 +142,12 @@ fn sign_as(
 
 #[test]
 fn a_ciphertext_that_does_not_open_costs_that_share_only() {
-    let (_, client, ack) = garbage_from(&[3]);
-    assert_eq!(ack.good.iter().collect::<Vec<_>>(), [0, 1, 3]);
+    // In the key commitment, in the encrypted shares, in the tag.
+    for place in [0, 31, 32, 111] {
+        let (_, _, ack) = garbage_at(place, &[3]);
+        assert_eq!(ack.good.iter().collect::<Vec<_>>(), [0, 1, 3], "byte {place}");
+    }
+    let (_, client, _) = garbage_from(&[3]);
     assert_eq!(guard(client.sharers(&sharers(0..5), START)), None);
     let (_, client, ack) = garbage_from(&[3, 4]);
     assert_eq!(ack.good.count(), 2);

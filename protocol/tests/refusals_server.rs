@@ -219,6 +219,14 @@ fn shares_of_another_shape_or_unsigned_are_refused() {
 }
 
 #[test]
+fn nobody_acknowledges_shares_before_they_were_forwarded() {
+    let (mut rehearsal, message) = dealing();
+    rehearsal.send(0, Incoming::Shares(message)).unwrap();
+    let ack = Incoming::Ack(ShareAck { good: Bitmap::of(4, 0..4) });
+    assert_eq!(guard(rehearsal.send(0, ack)), Some(Guard::NotInRoster));
+}
+
+#[test]
 fn an_acknowledgement_has_one_bit_for_each_neighbour() {
     let mut rehearsal = Rehearsal::new(5, task(5, |_| {}));
     rehearsal.share();

@@ -201,7 +201,8 @@ def report(rows, ids):
     ]
     for mutant, by in rows:
         name = f"{ids[mutant.guard]} " if mutant.guard in ids else ""
-        where = f"`{mutant.path.removeprefix('protocol/src/')}` {mutant.what}"
+        check = " ".join(mutant.before.split()).replace("|", "\\|")
+        where = f"`{mutant.path.removeprefix('protocol/src/')}` {mutant.what}: `{check}`"
         seen = f"`{by[0]}` {by[1]}" if by else "**nothing**"
         lines.append(f"| {name}{mutant.guard} | {where} | {seen} |")
     survivors = sum(by is None for _, by in rows)
