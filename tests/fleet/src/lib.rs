@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`registry`] | certificates and status lists without X.509 |
 //! | [`device`] | what a device has for life |
-//! | [`task`] | small tasks, policies, rounds |
+//! | [`mod@task`] | small tasks, policies, rounds |
 //! | [`vectors`] | updates no two subsets of which have the same sum |
 //! | [`rehearsal`] | a whole round, a step at a time, on values |
 //! | [`wire`] | one device that hears bytes and says bytes |

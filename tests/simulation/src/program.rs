@@ -1,5 +1,5 @@
-//! The aggregator as its program drives [`Round`]: one round at a time, written down before told,
-//! nothing of a running round left after a restart.
+//! The aggregator as its program drives [`Round`](sealsum_protocol::server::Round): one round at a
+//! time, written down before told, nothing of a running round left after a restart.
 
 mod live;
 
