@@ -3,27 +3,28 @@
 //! Each step is there twice: as what a device does (`enter`, `deal`, `upload`, …), and as the
 //! message that it would send (`prepare_…`), for one that sends something else.
 
-use std::collections::HashMap;
+mod error;
+mod members;
+mod memory;
+
+pub use error::DeviceError;
+
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sealsum_attest::certificate::FleetCa;
 use sealsum_attest::ids::DeviceId as AttestedId;
 use sealsum_attest::roster_proof::RosterProof;
-use sealsum_attest::status::StatusList;
 use sealsum_daemon::Failure;
 use sealsum_protocol::client::{
-    self, Acknowledged, Advertised, Answers, Checking, Identity, Mark, Masking, Once, OnceCounter,
-    RoundMarks, Sharing, Signed, Uploading,
+    self, Acknowledged, Advertised, Answers, Checking, Identity, Masking, Once, Sharing, Signed,
+    Uploading,
 };
 use sealsum_protocol::codec::Message;
-use sealsum_protocol::error::Error;
 use sealsum_protocol::exchange::ExchangeKey;
-use sealsum_protocol::ids::{DeviceId, Hash, RoundId};
-use sealsum_protocol::membership::{Member, Membership, MembershipError, Voucher};
+use sealsum_protocol::ids::{DeviceId, RoundId};
 use sealsum_protocol::messages::{
     Advertise, Announcement, ConsistencySignature, InboundShares, Quorum, Reveal, Roster, ShareAck,
     SharedKeys, Sharers, Survivors,
@@ -35,66 +36,14 @@ use sealsum_protocol::task::RoundSpec;
 use sealsum_protocol::time::Now;
 use sha2::{Digest, Sha256};
 
+use self::error::{demand, refused, unreadable};
+use self::members::Members;
+use self::memory::{Counter, Marks};
 use crate::fleet::{FleetKeys, Leaf, Validity};
 use crate::wire::{Answer, Connection, client_config};
 
 /// Longest that a device asks for what is not there yet.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// Why a device's step did not happen.
-#[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
-    /// The connection failed, or was cut.
-    #[error("{what}: the connection failed: {error}")]
-    Wire {
-        /// What was asked for.
-        what: String,
-        /// How it failed.
-        error: io::Error,
-    },
-    /// The aggregator answered with an error, or with nothing for too long.
-    #[error("{what}: answered {status} {code}: {message}")]
-    Answered {
-        /// What was asked for.
-        what: String,
-        /// The HTTP status.
-        status: u16,
-        /// The error's code.
-        code: String,
-        /// The error's message.
-        message: String,
-    },
-    /// The device's own checks refused.
-    #[error("{what}: {error}")]
-    Refused {
-        /// What was to be done.
-        what: &'static str,
-        /// Why not.
-        error: Error,
-    },
-    /// What the aggregator sent cannot be read, or proves nothing.
-    #[error("{what}: {why}")]
-    Unreadable {
-        /// What was asked for.
-        what: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The staging authority failed.
-    #[error(transparent)]
-    Authority(#[from] Failure),
-}
-
-impl DeviceError {
-    /// The code that the aggregator answered with, or that of the device's own check.
-    pub fn code(&self) -> Option<&str> {
-        match self {
-            Self::Answered { code, .. } => Some(code),
-            Self::Refused { error, .. } => Some(error.code()),
-            Self::Wire { .. } | Self::Unreadable { .. } | Self::Authority(_) => None,
-        }
-    }
-}
 
 /// What all devices of a fleet have in common.
 pub struct Home {
@@ -198,7 +147,7 @@ impl Device {
             rng_at_entry: rng.clone(),
             rng,
             marks: Marks::default(),
-            once: Once::new(Counter(0), 0),
+            once: Once::new(Counter::default(), 0),
             weight: None,
             connection,
             lost: false,
@@ -432,7 +381,7 @@ impl Device {
     ) -> Result<(Sharing, SharedKeys), DeviceError> {
         let roster: Roster = self.fetch(round, "roster")?;
         self.demand_logged(round, &roster)?;
-        let mut members = Members { ca: self.home.fleet.ca()?, list: None };
+        let mut members = Members::of(self.home.fleet.ca()?);
         let (identity, rng) = (&self.x25519, &mut self.rng);
         let shared = advertised.share(&roster, identity, &mut members, now(), rng);
         shared.map_err(|error| refused("roster", error))
@@ -585,90 +534,8 @@ fn connect(home: &Home, leaf: &Leaf) -> Result<Connection, DeviceError> {
         .map_err(|error| DeviceError::Wire { what: what(), error })
 }
 
-/// The answer, if it is of this status.
-fn demand(answer: Answer, status: u16, what: &str) -> Result<Answer, DeviceError> {
-    if answer.status == status {
-        return Ok(answer);
-    }
-    let (code, message) = (answer.code(), answer.message());
-    Err(DeviceError::Answered { what: what.to_owned(), status: answer.status, code, message })
-}
-
-fn refused(what: &'static str, error: impl Into<Error>) -> DeviceError {
-    DeviceError::Refused { what, error: error.into() }
-}
-
-fn unreadable(what: &str, why: &dyn std::fmt::Display) -> DeviceError {
-    DeviceError::Unreadable { what: what.to_owned(), why: why.to_string() }
-}
-
 fn now() -> Now {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let steady_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
     Now { unix_s: unix.as_secs(), steady_ms }
-}
-
-/// A counter in memory.
-struct Counter(u64);
-
-impl OnceCounter for Counter {
-    fn read(&mut self) -> Result<u64, String> {
-        Ok(self.0)
-    }
-
-    fn increment(&mut self) -> Result<(), String> {
-        self.0 += 1;
-        Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Marks(HashMap<Hash, Mark>);
-
-impl RoundMarks for Marks {
-    fn last(&self, task: &Hash) -> Result<Option<Mark>, String> {
-        Ok(self.0.get(task).copied())
-    }
-
-    fn raise(&mut self, task: &Hash, mark: Mark) -> Result<(), String> {
-        self.0.insert(*task, mark);
-        Ok(())
-    }
-}
-
-/// A device's own judgement of the others.
-struct Members {
-    ca: FleetCa,
-    list: Option<StatusList>,
-}
-
-fn timestamp(seconds: u64) -> Result<jiff::Timestamp, String> {
-    let seconds = i64::try_from(seconds).map_err(|error| error.to_string())?;
-    jiff::Timestamp::from_second(seconds).map_err(|error| error.to_string())
-}
-
-impl Membership for Members {
-    fn admit_status_list(&mut self, list: &[u8], now_s: u64) -> Result<(), MembershipError> {
-        let now = timestamp(now_s).map_err(MembershipError::StatusList)?;
-        let verified = StatusList::verify(list, &self.ca, now, None);
-        self.list = Some(verified.map_err(|e| MembershipError::StatusList(e.to_string()))?);
-        Ok(())
-    }
-
-    fn verify(&self, voucher: &Voucher<'_>, now_s: u64) -> Result<Member, MembershipError> {
-        let now = timestamp(now_s).map_err(MembershipError::Certificate)?;
-        let wrong = |why: &dyn std::fmt::Display| MembershipError::Certificate(why.to_string());
-        let identity = self.ca.verify(&[voucher.certificate], now).map_err(|e| wrong(&e))?;
-        let list = self.list.as_ref();
-        let list = list.ok_or_else(|| MembershipError::StatusList("there is none".to_owned()))?;
-        if list.revokes(&identity) {
-            return Err(MembershipError::Revoked);
-        }
-        identity
-            .public_key
-            .verify(voucher.statement, voucher.signature)
-            .map_err(|_| MembershipError::Signature)?;
-        let static_key = identity.x25519.ok_or_else(|| wrong(&"names no X25519 identity"))?;
-        Ok(Member { static_key })
-    }
 }
