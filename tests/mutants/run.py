@@ -101,6 +101,7 @@ def calls():
             condition = source[call.end() : first]
             line = source.count("\n", 0, call.start()) + 1
             what = function_at(source, call.start())
+            # A check that is given its guard goes by the name of one that it serves.
             yield Mutant(
                 guard.group(1) or "Sets", name, line, what, condition, f"({condition}) || true", call.end()
             )
