@@ -28,3 +28,5 @@ pub const CHUNK_INVALID: Code = Code::new("chunk_invalid", Exit::Usage);
 pub const LOG_UNPROVEN: Code = Code::new("log_unproven", Exit::Evidence);
 /// A chunk is missing.
 pub const CHUNK_MISSING: Code = Code::new("chunk_missing", Exit::Refused);
+/// The sum holds less noise than its contributors promised.
+pub const NOISE_MISSING: Code = Code::new("noise_missing", Exit::Refused);

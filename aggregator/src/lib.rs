@@ -16,6 +16,7 @@
 //! | [`commands`] | the command line, behind its arguments |
 
 pub mod admin;
+pub mod audit;
 pub mod authority;
 pub mod authority_log;
 pub mod certificate;

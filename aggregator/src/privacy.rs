@@ -4,7 +4,7 @@ use sealsum_protocol::dp::accountant::{Charge, Orders};
 use sealsum_protocol::dp::variance::Variance;
 use sealsum_protocol::error::Refusal;
 use sealsum_protocol::parameters::Parameters;
-use sealsum_protocol::task::{Privacy, Task};
+use sealsum_protocol::task::{Privacy, Task, Weights};
 
 use crate::record::PrivacyRecord;
 
@@ -24,15 +24,14 @@ impl Noise {
     /// # Errors
     /// A sentence, when the task's numbers allow no such noise.
     pub fn of(task: &Task, cohort: &Parameters) -> Result<Option<Self>, String> {
-        let Privacy::Skellam { delta, .. } = task.privacy else { return Ok(None) };
+        let Privacy::Noise { delta, .. } = task.privacy else { return Ok(None) };
         let text = |error: Refusal| error.detail;
-        let (Some(variance), Some(charge)) =
-            (task.noise_variance(cohort).map_err(text)?, task.charge(cohort).map_err(text)?)
+        let (Some((_, variance)), Some(charge)) =
+            (task.noise(cohort).map_err(text)?, task.charge(cohort).map_err(text)?)
         else {
             return Ok(None);
         };
-        let sensitivity = task.sensitivity().map_err(|error| error.to_string())?;
-        let alone = Charge::skellam(&sensitivity, &variance, 1).ok();
+        let alone = task.charge_among(cohort, 1).ok().flatten();
         Ok(Some(Self { variance, charge, alone, delta }))
     }
 
@@ -61,8 +60,17 @@ impl Noise {
     /// Standard deviation of the noise in one coordinate of a sum over `contributors`, in the
     /// task's own units (not integer units).
     pub fn deviation(&self, task: &Task, contributors: usize) -> f64 {
-        let variance = self.variance.numerator() as f64 / self.variance.denominator() as f64;
-        (variance * contributors as f64).sqrt() / task.scale as f64
+        let largest_weight = match task.weights {
+            Weights::Equal => 1.0,
+            Weights::UpTo(max) => f64::from(max),
+        };
+        let unit = largest_weight / task.scale as f64;
+        (self.variance_in_units() * contributors as f64).sqrt() * unit
+    }
+
+    /// Of each device, per coordinate, in units squared, as a float.
+    pub fn variance_in_units(&self) -> f64 {
+        self.variance.numerator() as f64 / self.variance.denominator() as f64
     }
 
     /// What `round show` says, after earlier rounds of the task that cost `before`.

@@ -8,6 +8,8 @@ use sealsum_daemon::codes::{self, Code};
 use sealsum_protocol::ids::{DeviceId, Hash, RoundId};
 use serde::{Deserialize, Serialize};
 
+use crate::audit::NoiseAudit;
+
 /// Everything about one round that may be told. No secret, no masked word, no share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundRecord {
@@ -101,7 +103,7 @@ pub struct ParametersRecord {
     pub clip: f64,
     /// Units per 1.0.
     pub scale: u64,
-    /// `skellam` or `none`.
+    /// `skellam`, `discrete_gaussian` or `none`.
     pub mechanism: String,
     /// Variance of each device's noise per coordinate, in units squared, as a fraction.
     pub noise_variance: Option<String>,
@@ -182,6 +184,12 @@ pub struct ResultRecord {
     pub norm: f64,
     /// The norm over that of the task's last result before this one.
     pub norm_ratio: Option<f64>,
+    /// Standard deviation of the noise in each coordinate, in the task's own units.
+    #[serde(default)]
+    pub noise_deviation: Option<f64>,
+    /// How much noise there really is, where the sum shows it.
+    #[serde(default)]
+    pub noise_audit: Option<NoiseAudit>,
     /// Whether every canary word equals the number of contributors. A result exists only then.
     pub canary_ok: bool,
 }

@@ -8,7 +8,6 @@ use sealsum_protocol::task::{Grant, ModelRule, SignedTask};
 use crate::admin::TaskBody;
 use crate::codes;
 use crate::commands::plan::Plan;
-use crate::rounds::mechanism;
 use crate::store::{Store, StoreError, StoredTask};
 
 /// Longest signed task that is read, in bytes.
@@ -155,7 +154,7 @@ pub fn describe(store: &Store, signed: &SignedTask) -> Result<TaskBody, Failure>
         ring_bits: task.ring_bits.into(),
         clip: task.clip,
         scale: task.scale,
-        mechanism: mechanism(task).to_owned(),
+        mechanism: task.privacy.mechanism().to_owned(),
         min_contributors: task.min_contributors,
         max_devices: task.max_devices,
         model: model_rule(task.model).to_owned(),

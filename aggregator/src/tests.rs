@@ -1,9 +1,10 @@
 //! What the unit tests of this crate share.
 
+use sealsum_protocol::dp::Law;
 use sealsum_protocol::mask::Suite;
 use sealsum_protocol::signature::SecretKey;
 use sealsum_protocol::task::{
-    Deadlines, ModelRule, Privacy, Rotation, SignedTask, Task, TaskFields, Weights,
+    Deadlines, Kind, ModelRule, Privacy, Rotation, SignedTask, Task, TaskFields, Weights,
 };
 
 /// The owner of the tasks below.
@@ -26,14 +27,14 @@ pub(crate) fn task_with(change: impl FnOnce(&mut TaskFields)) -> SignedTask {
         clip: 1.0,
         scale: 65536,
         weights: Weights::Equal,
-        privacy: Privacy::Skellam { z_permille: 3000, delta: 1e-5 },
+        privacy: Privacy::Noise { law: Law::Skellam, z_permille: 3000, delta: 1e-5 },
         start_when: 12,
         min_contributors: 6,
         max_devices: 100,
         corrupt_share_permille: 100,
         dropout_share_permille: 350,
         mask_suite: Suite::ChaCha20,
-        rotation: Rotation::None,
+        kind: Kind::Vector(Rotation::None),
         model: ModelRule::None,
         max_rounds: 30,
         min_interval_s: 0,

@@ -42,6 +42,8 @@ labels! {
     TREE_ROOT = "tree-root";
     /// Seed of the neighbour graph.
     GRAPH = "graph";
+    /// Seed of the rotation.
+    ROTATION = "rotation";
     /// Prefix of the channel key from one device to another.
     CHANNEL_KEY = "channel-key";
     /// Commitment to a channel key, sent in front of the ciphertext.

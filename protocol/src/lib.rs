@@ -38,6 +38,7 @@
 //! what it signs with its masked input; **h_P**, **rho** the hashes of what the round was
 //! announced with and of its roster; **A_min** the fewest survivors that are unmasked.
 
+pub mod analytics;
 pub mod bitmap;
 pub mod bounds;
 pub mod channel;

@@ -1,6 +1,6 @@
 //! What a device's own operator demands of a task, whatever its owner and the aggregator say.
 
-use crate::dp::accountant::{Charge, Orders};
+use crate::dp::accountant::Orders;
 use crate::dp::variance::Variance;
 use crate::error::{Refusal, require};
 use crate::guard::Guard;
@@ -145,7 +145,7 @@ fn round_seconds(task: &Task) -> u64 {
 fn delta(policy: &Policy, task: &Task) -> Floor {
     let (value, ok) = match task.privacy {
         Privacy::None => ("none".to_owned(), true),
-        Privacy::Skellam { delta, .. } => (delta.to_string(), delta <= policy.delta),
+        Privacy::Noise { delta, .. } => (delta.to_string(), delta <= policy.delta),
     };
     Floor { name: "delta", floor: format!("at most {}", policy.delta), value, ok }
 }
@@ -154,7 +154,7 @@ fn delta(policy: &Policy, task: &Task) -> Floor {
 fn epsilon(policy: &Policy, task: &Task) -> Floor {
     let (value, ok) = match task.privacy {
         Privacy::None => ("unbounded, without noise".to_owned(), true),
-        Privacy::Skellam { .. } => match epsilon_of_one_round(task, policy.delta) {
+        Privacy::Noise { .. } => match epsilon_of_one_round(task, policy.delta) {
             Some(epsilon) => (format!("{epsilon:.3} a round"), epsilon <= policy.max_epsilon),
             None => ("unbounded".to_owned(), false),
         },
@@ -165,11 +165,11 @@ fn epsilon(policy: &Policy, task: &Task) -> Floor {
 /// For cohorts of any size: the honest contributors add at least z^2 D2^2 of variance together,
 /// however many they are. Few may need more noise each than can be drawn, hence the second try.
 fn epsilon_of_one_round(task: &Task, delta: f64) -> Option<f64> {
-    let sensitivity = task.sensitivity().ok()?;
-    let z = task.noise_multiplier()?;
+    let Privacy::Noise { law, .. } = task.privacy else { return None };
+    let (sensitivity, z) = (task.sensitivity().ok()?, task.noise_multiplier()?);
     let charge = [1, LARGEST_COHORT].into_iter().find_map(|honest| {
         let variance = Variance::for_device(z, &sensitivity, honest, 0).ok()?;
-        Charge::skellam(&sensitivity, &variance, honest).ok()
+        law.charge(&sensitivity, &variance, honest, task.summed_coordinates()).ok()
     })?;
     Some(charge.epsilon(delta, Orders::Integer))
 }

@@ -1,15 +1,18 @@
 //! What is computed, as its owner signed it once for all its rounds.
 
 mod file;
+mod kind;
 mod numbers;
 mod round;
 mod signed;
 
 pub use file::{TaskFile, TaskFileError, share_permille};
+pub use kind::{Bins, Kind, MAX_BINS, Range, Rotation, Template};
 pub use round::{Grant, RoundSpec};
 pub use signed::SignedTask;
 
 use crate::codec::{CodecError, Decode, Encode, Reader, Writer};
+use crate::dp::Law;
 use crate::error::{Refusal, require};
 use crate::guard::Guard;
 use crate::ids::Hash;
@@ -61,8 +64,8 @@ pub struct TaskFields {
     pub dropout_share_permille: u32,
     /// How seeds become masks.
     pub mask_suite: Suite,
-    /// What is done to the clipped vector before rounding.
-    pub rotation: Rotation,
+    /// What a device's part holds.
+    pub kind: Kind,
     /// Whether a round carries a model.
     pub model: ModelRule,
     /// Most rounds; their numbers are 1 to this.
@@ -92,9 +95,11 @@ pub enum Weights {
 pub enum Privacy {
     /// None. A device takes part only if its own policy names the task.
     None,
-    /// Skellam noise; the sum over honest contributors has a standard deviation of at least z
+    /// Noise such that the sum over honest contributors has a standard deviation of at least z
     /// times the sensitivity.
-    Skellam {
+    Noise {
+        /// Its law.
+        law: Law,
         /// z, per mille.
         z_permille: u32,
         /// The delta at which epsilon is reported.
@@ -102,11 +107,14 @@ pub enum Privacy {
     },
 }
 
-/// What is done to the clipped vector before rounding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rotation {
-    /// Nothing.
-    None,
+impl Privacy {
+    /// The name of the mechanism, as in a task file.
+    pub fn mechanism(&self) -> &'static str {
+        match self {
+            Privacy::None => "none",
+            Privacy::Noise { law, .. } => law.name(),
+        }
+    }
 }
 
 /// Whether a round carries a model.
@@ -161,9 +169,14 @@ impl Task {
 }
 
 impl TaskFields {
-    /// Coordinates that are summed: the vector's, and the weight if there is one.
-    pub fn summed_coordinates(&self) -> usize {
+    /// Coordinates before the rotation: the vector's, and the weight if there is one.
+    pub fn weighed_coordinates(&self) -> usize {
         self.coordinates as usize + usize::from(self.weights != Weights::Equal)
+    }
+
+    /// Coordinates that are summed: with the padding of a rotation.
+    pub fn summed_coordinates(&self) -> usize {
+        self.kind.summed(self.weighed_coordinates())
     }
 }
 
@@ -180,22 +193,34 @@ fn check(holds: bool, what: &str) -> Result<(), Refusal> {
 }
 
 fn check_vector(task: &TaskFields) -> Result<(), Refusal> {
+    task.kind.check()?;
     let in_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let named = (1..=MAX_NAME).contains(&task.name.len()) && task.name.bytes().all(in_name);
     check(named, "name must be 1 to 63 of [a-z0-9-]")?;
     let sized = (1..=MAX_COORDINATES).contains(&task.coordinates);
     check(sized, "coordinates must be 1 to 67108864")?;
     let weighty = task.summed_coordinates() <= MAX_COORDINATES as usize;
-    check(weighty, "coordinates and the weight must be at most 67108864")?;
+    check(weighty, "coordinates, weight and padding must be at most 67108864")?;
     check((8..=64).contains(&task.ring_bits), "ring_bits must be 8 to 64")?;
     let weighed = match task.weights {
         Weights::Equal => true,
         Weights::UpTo(max) => (1..=MAX_WEIGHT).contains(&max),
     };
     check(weighed, "weights.max must be 1 to 1000000")?;
+    check_template(task)?;
     task.sensitivity()
         .map(drop)
         .map_err(|error| Refusal::new(Guard::TaskInvalid, error.to_string()))
+}
+
+/// A query's numbers are those of its template: nobody writes a sensitivity by hand.
+fn check_template(task: &TaskFields) -> Result<(), Refusal> {
+    let Some(template) = task.kind.template() else { return Ok(()) };
+    let fixed = (task.coordinates, task.clip, task.scale)
+        == (template.coordinates, template.clip, template.scale);
+    check(fixed, "coordinates, clip and scale of a query are those of its kind")?;
+    check(task.weights == Weights::Equal, "in a query all devices count alike")?;
+    check(task.model == ModelRule::None, "a query has no model")
 }
 
 fn check_cohort(task: &TaskFields) -> Result<(), Refusal> {
@@ -209,7 +234,7 @@ fn check_cohort(task: &TaskFields) -> Result<(), Refusal> {
 }
 
 fn check_privacy(privacy: &Privacy) -> Result<(), Refusal> {
-    let Privacy::Skellam { z_permille, delta } = *privacy else { return Ok(()) };
+    let Privacy::Noise { z_permille, delta, .. } = *privacy else { return Ok(()) };
     check(z_permille > 0, "noise_multiplier must be above zero; mechanism = \"none\" is no noise")?;
     check(delta > 0.0 && delta < 1.0, "delta must lie between 0 and 1")
 }
@@ -240,9 +265,7 @@ impl Encode for Task {
         writer.u32(self.corrupt_share_permille);
         writer.u32(self.dropout_share_permille);
         writer.u8(suite_code(self.mask_suite));
-        writer.u8(match self.rotation {
-            Rotation::None => 0,
-        });
+        self.kind.encode(writer);
         writer.u8(u8::from(self.model == ModelRule::Granted));
         writer.u64(self.max_rounds);
         writer.u64(self.min_interval_s);
@@ -276,10 +299,7 @@ impl Decode for Task {
                 1 => Suite::Aes256Ctr,
                 _ => return Err(CodecError::NotCanonical("mask suite")),
             },
-            rotation: match reader.u8()? {
-                0 => Rotation::None,
-                _ => return Err(CodecError::NotCanonical("rotation")),
-            },
+            kind: Kind::decode(reader)?,
             model: match reader.u8()? {
                 0 => ModelRule::None,
                 1 => ModelRule::Granted,
@@ -317,7 +337,8 @@ pub(crate) fn suite_code(suite: Suite) -> u8 {
 fn encode_privacy(privacy: &Privacy, writer: &mut Writer) {
     let (mechanism, z_permille, delta) = match *privacy {
         Privacy::None => (0, 0, 0.0),
-        Privacy::Skellam { z_permille, delta } => (1, z_permille, delta),
+        Privacy::Noise { law: Law::Skellam, z_permille, delta } => (1, z_permille, delta),
+        Privacy::Noise { law: Law::DiscreteGaussian, z_permille, delta } => (2, z_permille, delta),
     };
     writer.u8(mechanism);
     writer.u32(z_permille);
@@ -328,7 +349,10 @@ fn decode_privacy(reader: &mut Reader<'_>) -> Result<Privacy, CodecError> {
     let (mechanism, z_permille, delta) = (reader.u8()?, reader.u32()?, reader.u64()?);
     match (mechanism, z_permille, delta) {
         (0, 0, 0) => Ok(Privacy::None),
-        (1, _, _) => Ok(Privacy::Skellam { z_permille, delta: f64::from_bits(delta) }),
+        (1 | 2, _, _) => {
+            let law = if mechanism == 1 { Law::Skellam } else { Law::DiscreteGaussian };
+            Ok(Privacy::Noise { law, z_permille, delta: f64::from_bits(delta) })
+        }
         _ => Err(CodecError::NotCanonical("mechanism")),
     }
 }

@@ -32,6 +32,11 @@ pub struct SharedTranscript {
     pub sharers_hash: Hash,
 }
 
+/// What picks the signs of a round's rotation: known once the round is announced.
+pub fn rotation_seed(params_hash: &Hash) -> [u8; 32] {
+    labels::ROTATION.hash(&[params_hash.as_bytes()]).0
+}
+
 /// Which of a dealer's two secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SecretKind {

@@ -2,12 +2,13 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use sealsum_protocol::dp::Law;
 use sealsum_protocol::dp::accountant::{Charge, FRACTION, Orders, Unbounded};
 use sealsum_protocol::dp::clip::clip;
+use sealsum_protocol::dp::noise::Sampler;
 use sealsum_protocol::dp::planner::{Plan, PlanError};
 use sealsum_protocol::dp::rounding::round_stochastic;
 use sealsum_protocol::dp::sensitivity::{Sensitivity, SensitivityError};
-use sealsum_protocol::dp::skellam::Sampler;
 use sealsum_protocol::dp::variance::{Variance, VarianceError};
 use sealsum_protocol::parameters::CohortInputs;
 
@@ -180,8 +181,8 @@ fn chi_square_excess(draws: &[i64], variance: f64) -> f64 {
     (statistic - bins) / (2.0f64 * bins).sqrt()
 }
 
-fn draw(numerator: u128, denominator: u128, count: usize) -> Vec<i64> {
-    let sampler = Sampler::new(&Variance::new(numerator, denominator).expect("valid"));
+fn draw(law: Law, numerator: u128, denominator: u128, count: usize) -> Vec<i64> {
+    let sampler = Sampler::new(law, &Variance::new(numerator, denominator).expect("valid"));
     let mut rng = ChaCha20Rng::from_seed([7; 32]);
     (0..count).map(|_| sampler.sample(&mut rng)).collect()
 }
@@ -190,7 +191,7 @@ fn draw(numerator: u128, denominator: u128, count: usize) -> Vec<i64> {
 fn draws_follow_the_skellam_law_and_no_other() {
     for (numerator, denominator) in [(1, 8), (1, 1), (5, 2), (100, 1), (641, 1)] {
         let variance = numerator as f64 / denominator as f64;
-        let draws = draw(numerator, denominator, 200_000);
+        let draws = draw(Law::Skellam, numerator, denominator, 200_000);
         let excess = chi_square_excess(&draws, variance);
         assert!(excess < 4.0, "variance {variance}: {excess}");
         for wrong in [0.95, 1.05] {
@@ -203,13 +204,13 @@ fn draws_follow_the_skellam_law_and_no_other() {
 #[test]
 fn split_variances_add_up() {
     let variance = 3.5 * 4096.0 * 4096.0;
-    let draws = draw(7 * 4096 * 4096, 2, 40_000);
+    let draws = draw(Law::Skellam, 7 * 4096 * 4096, 2, 40_000);
     let count = draws.len() as f64;
     let mean = draws.iter().sum::<i64>() as f64 / count;
     assert!(mean.abs() < 4.0 * (variance / count).sqrt(), "{mean}");
     let found = draws.iter().map(|x| (*x as f64).powi(2)).sum::<f64>() / count;
     assert!((found / variance - 1.0).abs() < 4.0 * (2.0 / count).sqrt(), "{found}");
-    let sampler = Sampler::new(&Variance::new(9, 1).expect("valid"));
+    let sampler = Sampler::new(Law::Skellam, &Variance::new(9, 1).expect("valid"));
     let mut values = [1000, -1000];
     sampler.add_to(&mut values, &mut ChaCha20Rng::from_seed([1; 32]));
     assert!(values != [1000, -1000] && values[0].abs_diff(1000) < 60);
@@ -238,6 +239,7 @@ fn plan<'a>(sensitivity: &'a Sensitivity, d: usize, z: Option<f64>, devices: u32
     Plan {
         coordinates: d,
         sensitivity,
+        rotated: false,
         noise_multiplier: z,
         cohort: &COHORT,
         max_devices: devices,

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use sealsum_protocol::dp::skellam::Sampler;
+use sealsum_protocol::dp::Law;
+use sealsum_protocol::dp::noise::Sampler;
 use sealsum_protocol::dp::variance::Variance;
 use sealsum_protocol::encoding::{ChunkWords, Layout, LayoutError, WireError};
 
@@ -58,7 +59,7 @@ proptest! {
         ring_bits in 8u8..=64, n in 2usize..20, seed: u64,
     ) {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let sampler = Sampler::new(&Variance::new(5, 2).expect("valid"));
+        let sampler = Sampler::new(Law::Skellam, &Variance::new(5, 2).expect("valid"));
         let layout = Layout::new(13, ring_bits).expect("valid");
         let vectors: Vec<Vec<i64>> = (0..n)
             .map(|_| {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
 use sealsum_protocol::client::{self, Advertised, Answers, Sharing};
+use sealsum_protocol::dp::Law;
 use sealsum_protocol::error::{Error, Refusal};
 use sealsum_protocol::exchange::ExchangeKey;
 use sealsum_protocol::guard::Guard;
@@ -160,8 +161,11 @@ fn each_floor_refuses_by_name() {
         change(&mut announced.policy);
         check_floor(name, &mut announced);
     }
-    let noisy =
-        || task(6, |fields| fields.privacy = Privacy::Skellam { z_permille: 1000, delta: 1e-6 });
+    let noisy = || {
+        task(6, |fields| {
+            fields.privacy = Privacy::Noise { law: Law::Skellam, z_permille: 1000, delta: 1e-6 }
+        })
+    };
     let noise_floors: [(&str, Change); 3] = [
         ("max_round_s", |policy| policy.max_round_s = 49),
         ("delta", |policy| policy.delta = 1e-7),
@@ -214,7 +218,7 @@ fn each_value_of_a_task_has_its_range() {
         |fields| fields.max_devices = 10_001,
         |fields| fields.start_when = 2,
         |fields| fields.corrupt_share_permille = 1000,
-        |fields| fields.privacy = Privacy::Skellam { z_permille: 0, delta: 1e-5 },
+        |fields| fields.privacy = Privacy::Noise { law: Law::Skellam, z_permille: 0, delta: 1e-5 },
         |fields| fields.deadlines_s.check = 0,
         |fields| fields.not_after_s = fields.not_before_s,
     ];

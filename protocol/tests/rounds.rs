@@ -1,6 +1,7 @@
 //! Whole rounds in one process: exact sums. How devices are lost is in `tests/dropouts`.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
+use sealsum_protocol::dp::Law;
 use sealsum_protocol::error::AbortCode;
 use sealsum_protocol::mask::Suite;
 use sealsum_protocol::server::{Event, State, Step};
@@ -90,7 +91,7 @@ fn weights_are_summed_inside_the_clip() {
 #[test]
 fn noise_is_in_the_sum_and_within_its_law() {
     let noisy = task(6, |fields| {
-        fields.privacy = Privacy::Skellam { z_permille: 1000, delta: 1e-5 };
+        fields.privacy = Privacy::Noise { law: Law::Skellam, z_permille: 1000, delta: 1e-5 };
         (fields.coordinates, fields.clip, fields.scale) = (4000, 1.0, 64);
     });
     let mut rehearsal = Rehearsal::new(6, noisy);
@@ -98,7 +99,7 @@ fn noise_is_in_the_sum_and_within_its_law() {
     rehearsal.run(&no_losses());
     let sum = rehearsal.recover().expect("a sum");
     let cohort = rehearsal.round.cohort().unwrap();
-    let variance = cohort.task.noise_variance(&cohort.parameters).unwrap().unwrap();
+    let variance = cohort.task.noise(&cohort.parameters).unwrap().unwrap().1;
     let expected = 6.0 * variance.numerator() as f64 / variance.denominator() as f64;
     let found = sum.iter().map(|value| (value * value) as f64).sum::<f64>() / 4000.0;
     assert!((found / expected - 1.0).abs() < 0.15, "{found} against {expected}");

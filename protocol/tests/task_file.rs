@@ -1,6 +1,7 @@
 //! The task file: what becomes of each field, and what is refused.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
+use sealsum_protocol::dp::Law;
 use sealsum_protocol::task::{ModelRule, Privacy, Task, TaskFile, Weights};
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ fn with(change: impl FnOnce(&mut Value)) -> Result<Task, String> {
 fn the_example_of_the_reference_is_a_task() {
     let task = with(|_| {}).unwrap();
     assert_eq!((task.corrupt_share_permille, task.dropout_share_permille), (100, 350));
-    assert_eq!(task.privacy, Privacy::Skellam { z_permille: 3000, delta: 1e-5 });
+    assert_eq!(task.privacy, Privacy::Noise { law: Law::Skellam, z_permille: 3000, delta: 1e-5 });
     assert_eq!((task.min_interval_s, task.version), (90, 1));
     assert_eq!((task.not_before_s, task.not_after_s), (1_767_225_600, 1_801_353_600));
     assert_eq!((task.weights, task.model), (Weights::Equal, ModelRule::None));
@@ -65,7 +66,7 @@ fn wrong_fields_are_refused_by_name() {
         ("corrupt_share", "corrupt_share", json!(0.1234)),
         ("dropout_share", "dropout_share", json!(-0.1)),
         ("mask_suite", "mask_suite", json!("rot13")),
-        ("rotation", "rotation", json!("hadamard")),
+        ("rotation", "rotation", json!("fourier")),
         ("model", "model", json!("some")),
         ("min_interval", "min_interval", json!("soon")),
         ("not_before", "2026", json!("2026-13-01T00:00:00Z")),

@@ -3,9 +3,10 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use sealsum_protocol::dp::Law;
+use sealsum_protocol::dp::noise::Sampler;
 use sealsum_protocol::dp::planner::Plan;
 use sealsum_protocol::dp::sensitivity::Sensitivity;
-use sealsum_protocol::dp::skellam::Sampler;
 use sealsum_protocol::dp::variance::Variance;
 use sealsum_protocol::encoding::Layout;
 use sealsum_protocol::graph::Graph;
@@ -138,7 +139,7 @@ fn masks() {
 fn skellam() {
     let rows = [(1, 4), (1, 1), (123, 1), (1 << 24, 1), (5 << 24, 2)].map(|(numerator, denominator)| {
         let variance = Variance::new(numerator, denominator).expect("valid");
-        let sampler = Sampler::new(&variance);
+        let sampler = Sampler::new(Law::Skellam, &variance);
         let mut rng = rng(11);
         let draws: Vec<i64> = (0..16).map(|_| sampler.sample(&mut rng)).collect();
         json!({
@@ -165,6 +166,7 @@ fn privacy() {
         let plan = Plan {
             coordinates,
             sensitivity: &sensitivity,
+            rotated: false,
             noise_multiplier: Some(z),
             cohort: &cohort,
             max_devices: n as u32,

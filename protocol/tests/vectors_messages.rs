@@ -128,10 +128,10 @@ fn task_bent(task: isize) -> Vec<Bent> {
         byte("a name of other characters", task + 4, b'T'),
         byte("a ring of 7 bits", task + 16, 7),
         byte("a clip that is no number", task + 24, 0xff),
-        byte("a mechanism that there is not", task + 37, 2),
+        byte("a mechanism that there is not", task + 37, 3),
         byte("noise without a mechanism", task + 38, 1),
         byte("a mask suite that there is not", task + 70, 2),
-        byte("a rotation that there is not", task + 71, 1),
+        byte("a kind that there is not", task + 71, 6),
         byte("a model rule that there is not", task + 72, 2),
     ]
 }

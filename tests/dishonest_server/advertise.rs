@@ -5,6 +5,7 @@
 //! task that is over; thresholds that the aggregator chose.
 
 use sealsum_protocol::codec::{Decode, Encode, Message};
+use sealsum_protocol::dp::Law;
 use sealsum_protocol::error::Refusal;
 use sealsum_protocol::guard::Guard;
 use sealsum_protocol::ids::Hash;
@@ -51,7 +52,9 @@ fn announced(spec: RoundSpec) -> Vec<u8> {
 }
 
 fn noisy() -> Task {
-    task(6, |fields| fields.privacy = Privacy::Skellam { z_permille: 1000, delta: 1e-6 })
+    task(6, |fields| {
+        fields.privacy = Privacy::Noise { law: Law::Skellam, z_permille: 1000, delta: 1e-6 }
+    })
 }
 
 /// The round is entered, and with the lie in it refused: nothing is said, no mark is left.
@@ -120,7 +123,7 @@ fn a_dropout_share_that_the_owner_did_not_sign() {
 #[test]
 fn less_noise_than_the_owner_signed() {
     altered_task(|fields| {
-        fields.privacy = Privacy::Skellam { z_permille: 999, delta: 1e-6 };
+        fields.privacy = Privacy::Noise { law: Law::Skellam, z_permille: 999, delta: 1e-6 };
     });
 }
 

@@ -3,6 +3,7 @@
 //! the other, and no sum mixes them.
 
 use sealsum_protocol::codec::Message;
+use sealsum_protocol::dp::Law;
 use sealsum_protocol::guard::Guard;
 use sealsum_protocol::ids::Hash;
 use sealsum_protocol::server::Stage;
@@ -87,7 +88,9 @@ fn different_models_to_different_devices_do_not_mix() {
 #[test]
 fn different_noise_to_different_devices_does_not_mix() {
     let noise = |z_permille| {
-        version(|fields| fields.privacy = Privacy::Skellam { z_permille, delta: 1e-6 })
+        version(|fields| {
+            fields.privacy = Privacy::Noise { law: Law::Skellam, z_permille, delta: 1e-6 }
+        })
     };
     two_versions(noise(1000), noise(500));
 }

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealsum_protocol::codec::Message;
+use sealsum_protocol::dp::Law;
 use sealsum_protocol::mask::Suite;
 use sealsum_protocol::signature::SecretKey;
 use sealsum_protocol::task::{
-    Deadlines, ModelRule, Privacy, Rotation, SignedTask, Task, TaskFields, Weights,
+    Deadlines, Kind, ModelRule, Privacy, Rotation, SignedTask, Task, TaskFields, Weights,
 };
 
 use crate::world::{Device, NOBODY, World, agent, enrol};
@@ -25,14 +26,14 @@ fn task(owner: &SecretKey, name: &str, min_contributors: u32) -> SignedTask {
         clip: 1.0,
         scale: 65536,
         weights: Weights::UpTo(10),
-        privacy: Privacy::Skellam { z_permille: 3000, delta: 1e-5 },
+        privacy: Privacy::Noise { law: Law::Skellam, z_permille: 3000, delta: 1e-5 },
         start_when: 12,
         min_contributors,
         max_devices: 100,
         corrupt_share_permille: 100,
         dropout_share_permille: 350,
         mask_suite: Suite::ChaCha20,
-        rotation: Rotation::None,
+        kind: Kind::Vector(Rotation::None),
         model: ModelRule::None,
         max_rounds: 10,
         min_interval_s: 0,

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use sealsum_protocol::dp::planner::Plan as RingPlan;
 use sealsum_protocol::parameters::Parameters;
 use sealsum_protocol::task::{Privacy, Task};
 use serde::{Deserialize, Serialize};
@@ -69,7 +68,7 @@ impl Plan {
         let layout = task.layout().map_err(|refusal| refusal.detail)?;
         let delta = match task.privacy {
             Privacy::None => None,
-            Privacy::Skellam { delta, .. } => Some(delta),
+            Privacy::Noise { delta, .. } => Some(delta),
         };
         Ok(Self {
             task: task.name.clone(),
@@ -185,15 +184,8 @@ impl CohortPlan {
 /// The fewest bits that hold a sum of this task.
 fn bits_needed(task: &Task) -> Result<u8, String> {
     let sensitivity = task.sensitivity().map_err(|error| error.to_string())?;
-    let plan = RingPlan {
-        coordinates: task.summed_coordinates(),
-        sensitivity: &sensitivity,
-        noise_multiplier: task.noise_multiplier(),
-        cohort: &task.cohort_inputs(),
-        max_devices: task.max_devices,
-        corrupt_fleet: 0,
-    };
-    plan.ring_bits().map_err(|error| error.to_string())
+    let cohort = task.cohort_inputs();
+    task.plan(&sensitivity, &cohort, 0).ring_bits().map_err(|error| error.to_string())
 }
 
 /// The sizes that people ask about, ascending.

@@ -23,6 +23,7 @@ use crate::admin::ProgressBody;
 use crate::codes;
 use crate::devices::Newest;
 use crate::membership::Members;
+use crate::privacy::Noise;
 use crate::record::{ResultRecord, RoundRecord, State, StepName};
 use crate::refused::Refused;
 use crate::store::{Fact, NewRound};
@@ -261,18 +262,19 @@ impl Live {
         self.tell();
     }
 
-    /// The unmasking is done: `finish` makes the file durable and says what is in it.
+    /// The unmasking is done: `finish`, given the noise of the cohort, makes the file durable and
+    /// says what is in it.
     pub(super) fn recovered(
         self: &Arc<Self>,
         wrong_chunks: Vec<usize>,
-        finish: impl FnOnce() -> Result<ResultRecord, Failure>,
+        finish: impl FnOnce(Option<&Noise>) -> Result<ResultRecord, Failure>,
     ) {
         let mut core = self.lock();
         if core.machine.step() != Step::Recover {
             return;
         }
         if wrong_chunks.is_empty() {
-            match finish() {
+            match finish(core.noise.as_ref()) {
                 Ok(result) => core.result = Some(result),
                 Err(failure) => return self.fail(&mut core, failure),
             }

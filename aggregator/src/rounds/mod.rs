@@ -5,6 +5,7 @@
 //! obeyed in that order. A round does not survive a restart of this program: its shares and
 //! signatures are in memory only.
 
+mod decoding;
 mod ending;
 mod live;
 mod opening;
@@ -46,7 +47,6 @@ use crate::store::{Store, StoreError, StoredGrant};
 use crate::tasks;
 
 use live::Live;
-pub(crate) use opening::mechanism;
 
 /// All rounds of this aggregator.
 pub struct Rounds {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sealsum_daemon::{Failure, codes as common, time};
 use sealsum_protocol::guard::Guard;
 use sealsum_protocol::ids::Hash;
-use sealsum_protocol::task::{Grant, ModelRule, Privacy, RoundSpec, SignedTask, Task};
+use sealsum_protocol::task::{Grant, ModelRule, RoundSpec, SignedTask, Task};
 
 use crate::codes;
 use crate::record::{
@@ -69,14 +69,6 @@ pub(super) fn first_record(spec: &RoundSpec, now: Timestamp) -> RoundRecord {
     }
 }
 
-/// The word for a task's mechanism.
-pub(crate) fn mechanism(task: &Task) -> &'static str {
-    match task.privacy {
-        Privacy::None => "none",
-        Privacy::Skellam { .. } => "skellam",
-    }
-}
-
 fn parameters(task: &Task, model: Option<Hash>) -> ParametersRecord {
     ParametersRecord {
         task_sha256: task.hash(),
@@ -85,7 +77,7 @@ fn parameters(task: &Task, model: Option<Hash>) -> ParametersRecord {
         ring_bits: task.ring_bits.into(),
         clip: task.clip,
         scale: task.scale,
-        mechanism: mechanism(task).to_owned(),
+        mechanism: task.privacy.mechanism().to_owned(),
         noise_variance: None,
         min_contributors: task.min_contributors,
         corrupt_share: f64::from(task.corrupt_share_permille) / 1000.0,

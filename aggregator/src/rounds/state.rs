@@ -10,7 +10,7 @@ use sealsum_protocol::ids::DeviceId;
 use sealsum_protocol::server::Round;
 
 use super::{Parts, report};
-use crate::privacy;
+use crate::privacy::{self, Noise};
 use crate::record::{ResultRecord, RoundRecord, State, StepName};
 
 /// What changes, under one lock.
@@ -30,6 +30,8 @@ pub(super) struct Core {
     /// That the members are in the authority's log, once it is there.
     pub(super) proof: Option<Bytes>,
     pub(super) traffic: HashMap<DeviceId, Traffic>,
+    /// The noise of the cohort, once there is one.
+    pub(super) noise: Option<Noise>,
     /// Chunks unmasked, of all.
     pub(super) chunks: Option<(u64, u64)>,
     pub(super) result: Option<ResultRecord>,
@@ -56,6 +58,7 @@ impl Core {
             gone: HashSet::new(),
             proof: None,
             traffic: HashMap::new(),
+            noise: None,
             chunks: None,
             result: None,
             cause: None,
@@ -108,7 +111,7 @@ impl Core {
     /// Writes what follows from the roster into the record.
     pub(super) fn note_cohort(&mut self, parts: &Parts) {
         let Some(cohort) = self.machine.cohort() else { return };
-        let noise = match privacy::Noise::of(&cohort.task, &cohort.parameters) {
+        let noise = match Noise::of(&cohort.task, &cohort.parameters) {
             Ok(noise) => noise,
             Err(error) => {
                 tracing::error!(round = %self.record.round, error, "the noise of this cohort is unknown");
@@ -119,6 +122,7 @@ impl Core {
         if let Some(noise) = noise {
             self.record.parameters.noise_variance = Some(noise.variance.to_string());
             self.record.privacy = noise.record(self.charged_before(parts));
+            self.noise = Some(noise);
         }
     }
 

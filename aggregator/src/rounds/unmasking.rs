@@ -1,6 +1,7 @@
 //! The sum, chunk by chunk: masked vectors from the disk, masks off, integers out.
 //!
-//! Runs on a thread of its own. In memory are one chunk of the sum and one of a device.
+//! Runs on a thread of its own. In memory are one chunk of the sum and one of a device; and the
+//! whole sum if it is to be rotated back.
 
 use std::io;
 use std::sync::Arc;
@@ -9,13 +10,15 @@ use std::time::{Duration, Instant};
 use sealsum_daemon::Failure;
 use sealsum_protocol::ids::DeviceId;
 use sealsum_protocol::server::Recovery;
-use sealsum_protocol::task::{Task, Weights};
 
+use super::decoding::Decoding;
 use super::live::Live;
 use super::{ending, report};
+use crate::audit::NoiseAudit;
+use crate::codes;
+use crate::privacy::Noise;
 use crate::record::ResultRecord;
 use crate::uploads::UploadError;
-use crate::vector_file::VectorFile;
 
 /// Between two words about progress.
 const PROGRESS: Duration = Duration::from_millis(200);
@@ -39,7 +42,7 @@ fn run(live: &Arc<Live>, recovery: &Recovery) {
     match unmask(live, recovery) {
         Ok(unmasked) => {
             let wrong_chunks = unmasked.wrong_chunks.clone();
-            live.recovered(wrong_chunks, || unmasked.finish(live));
+            live.recovered(wrong_chunks, |noise| unmasked.finish(live, noise));
         }
         Err(error) => live.failed(report::upload_failure(error)),
     }
@@ -47,20 +50,18 @@ fn run(live: &Arc<Live>, recovery: &Recovery) {
 
 /// A sum that is complete, or wrong.
 struct Unmasked {
-    vector: VectorFile,
-    weight: Option<f64>,
+    sum: Decoding,
+    contributors: usize,
     wrong_chunks: Vec<usize>,
 }
 
 fn unmask(live: &Live, recovery: &Recovery) -> Result<Unmasked, UploadError> {
-    let task = &live.spec().signed_task.task;
     let layout = recovery.layout();
     let roster = live.roster();
     let contributors: Vec<DeviceId> =
         recovery.contributors().iter().map(|index| roster[*index]).collect();
     let path = ending::result_file(live.parts(), live.id());
-    let mut vector = VectorFile::create(&path, task.coordinates.into())?;
-    let mut weight = None;
+    let mut decoding = Decoding::create(&path, live.spec())?;
     let mut wrong_chunks = Vec::new();
     let mut said = Instant::now();
     let mut bytes = Vec::new();
@@ -72,14 +73,7 @@ fn unmask(live: &Live, recovery: &Recovery) -> Result<Unmasked, UploadError> {
         }
         recovery.unmask_chunk(chunk, &mut sum);
         match recovery.decode_chunk(chunk, &sum) {
-            Ok(integers) => {
-                let values = values(task, &integers);
-                let start = layout.chunk_coordinates(chunk).start;
-                let own = (task.coordinates as usize).saturating_sub(start).min(values.len());
-                vector.push(&values[..own])?;
-                // Behind the vector's coordinates there is the weight, or nothing.
-                weight = values.get(own).copied().or(weight);
-            }
+            Ok(integers) => decoding.push(&integers)?,
             Err(error) => {
                 tracing::error!(round = %live.id(), %error, "canary");
                 wrong_chunks.push(chunk);
@@ -90,33 +84,48 @@ fn unmask(live: &Live, recovery: &Recovery) -> Result<Unmasked, UploadError> {
             said = Instant::now();
         }
     }
-    Ok(Unmasked { vector, weight, wrong_chunks })
-}
-
-/// The sum in the task's own units: of vectors, or of vectors times their weights.
-fn values(task: &Task, integers: &[i64]) -> Vec<f64> {
-    let largest_weight = match task.weights {
-        Weights::Equal => 1.0,
-        Weights::UpTo(max) => f64::from(max),
-    };
-    let unit = largest_weight / task.scale as f64;
-    integers.iter().map(|integer| *integer as f64 * unit).collect()
+    if wrong_chunks.is_empty() {
+        decoding.complete()?;
+    }
+    Ok(Unmasked { sum: decoding, contributors: contributors.len(), wrong_chunks })
 }
 
 impl Unmasked {
-    fn finish(self, live: &Live) -> Result<ResultRecord, Failure> {
+    fn finish(self, live: &Live, noise: Option<&Noise>) -> Result<ResultRecord, Failure> {
+        let task = &live.spec().signed_task.task;
         let failure = |error: io::Error| report::upload_failure(error.into());
-        let written = self.vector.finish().map_err(failure)?;
+        let decoded = self.sum.finish().map_err(failure)?;
+        let audit = noise.zip(decoded.padding).map(|(noise, padding)| {
+            padding.audit(noise.variance_in_units() * self.contributors as f64)
+        });
+        if let Some(audit) = audit {
+            demand_noise(&audit)?;
+        }
+        let norm = decoded.written.norm;
         let last = live.parts().store.last_norm(live.task())?;
         Ok(ResultRecord {
-            file_sha256: written.sha256,
-            coordinates: live.spec().signed_task.task.coordinates.into(),
+            file_sha256: decoded.written.sha256,
+            coordinates: task.coordinates.into(),
             dtype: "f64".to_owned(),
             kind: "sum".to_owned(),
-            weight_sum: self.weight,
-            norm: written.norm,
-            norm_ratio: last.filter(|last| *last > 0.0).map(|last| written.norm / last),
+            weight_sum: decoded.weight,
+            norm,
+            norm_ratio: last.filter(|last| *last > 0.0).map(|last| norm / last),
+            noise_deviation: noise.map(|noise| noise.deviation(task, self.contributors)),
+            noise_audit: audit,
             canary_ok: true,
         })
     }
+}
+
+/// A sum that lacks its noise would be published at the contributors' cost.
+fn demand_noise(audit: &NoiseAudit) -> Result<(), Failure> {
+    if !audit.is_too_quiet() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        codes::NOISE_MISSING,
+        format!("the sum holds {:.0} % of the noise that was promised", audit.ratio * 100.0),
+        "look for devices that run without noise: an old agent, or a changed one",
+    ))
 }

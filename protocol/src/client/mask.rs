@@ -7,18 +7,19 @@ use super::check::Checking;
 use super::once::{Once, OnceCounter};
 use super::share::{HeldShares, MaskSecrets};
 use super::{Seat, in_time};
+use crate::analytics;
 use crate::bitmap::Bitmap;
+use crate::cohort::Cohort;
 use crate::dp::accountant::Charge;
 use crate::dp::clip::clip;
+use crate::dp::noise::Sampler;
 use crate::dp::rounding::round_stochastic;
-use crate::dp::skellam::Sampler;
 use crate::error::{Error, Refusal, require};
 use crate::guard::Guard;
 use crate::ids::Hash;
 use crate::mask::{self, MaskSeed, Sign};
 use crate::merkle;
 use crate::messages::MaskedInput;
-use crate::parameters::Parameters;
 use crate::task::{Task, Weights};
 use crate::time::Now;
 use crate::transcript::{SharedTranscript, chunk_leaf};
@@ -46,35 +47,43 @@ pub struct Uploading {
     leaves: Vec<Option<Hash>>,
 }
 
-/// Clips, rounds and noises a device's vector for one round. `update` has the task's coordinates;
-/// `weight` is above zero and at most the task's largest, and is there exactly if the task has
-/// weights. A retry must start here again: fresh rounding, fresh noise, a new charge.
+/// Clips, rotates, rounds and noises a device's vector for one round. `update` has the task's
+/// coordinates, or is the one value of a query; `weight` is above zero and at most the task's largest, and is there exactly if the
+/// task has weights. A retry must start here again: fresh rounding, fresh noise, a new charge.
 ///
 /// # Errors
 /// [`Guard::Norm`] with what is wrong with the vector; the application is at fault.
 pub fn prepare(
     update: &[f64],
     weight: Option<f64>,
-    task: &Task,
-    parameters: &Parameters,
+    cohort: &Cohort,
     rng: &mut impl CryptoRng,
 ) -> Result<Quantized, Refusal> {
-    let weighed = weigh(update, weight, task)?;
-    let clipped =
-        clip(&weighed, task.clip).map_err(|error| Refusal::new(Guard::Norm, error.to_string()))?;
+    let task = &cohort.task;
+    let part = part(update, weight, task)?;
+    let mut clipped =
+        clip(&part, task.clip).map_err(|error| Refusal::new(Guard::Norm, error.to_string()))?;
+    if let Some(rotation) = task.rotation(&cohort.transcript.params_hash) {
+        clipped.rotate(&rotation);
+    }
     let sensitivity = task.checked_sensitivity()?;
     let mut integers = round_stochastic(&clipped, task.scale, &sensitivity, rng);
-    if let Some(variance) = task.noise_variance(parameters)? {
-        Sampler::new(&variance).add_to(&mut integers, rng);
+    if let Some((law, variance)) = task.noise(&cohort.parameters)? {
+        Sampler::new(law, &variance).add_to(&mut integers, rng);
     }
     Ok(Quantized(integers))
 }
 
-/// The vector times w / max, then w / max itself; the vector alone if devices count alike.
-fn weigh(update: &[f64], weight: Option<f64>, task: &Task) -> Result<Zeroizing<Vec<f64>>, Refusal> {
-    require(update.len() == task.coordinates as usize, Guard::Norm, || {
-        format!("{} values, the task has {}", update.len(), task.coordinates)
+/// What is summed of an update: the answer to a query, or the vector times w / max, then w / max
+/// itself; the vector alone if devices count alike.
+fn part(update: &[f64], weight: Option<f64>, task: &Task) -> Result<Zeroizing<Vec<f64>>, Refusal> {
+    let expected = task.kind.submitted(task.coordinates) as usize;
+    require(update.len() == expected, Guard::Norm, || {
+        format!("{} values, the task takes {expected}", update.len())
     })?;
+    if let Some(answer) = analytics::encode(&task.kind, update[0])? {
+        return Ok(answer);
+    }
     match (task.weights, weight) {
         (Weights::Equal, None) => Ok(Zeroizing::new(update.to_vec())),
         (Weights::UpTo(max), Some(weight)) if weight > 0.0 && weight <= f64::from(max) => {
@@ -115,7 +124,7 @@ impl Masking {
         weight: Option<f64>,
         rng: &mut impl CryptoRng,
     ) -> Result<Quantized, Refusal> {
-        prepare(update, weight, &self.seat.cohort.task, &self.seat.cohort.parameters, rng)
+        prepare(update, weight, &self.seat.cohort, rng)
     }
 
     /// What taking part costs; the caller charges and syncs its ledger after

@@ -1,11 +1,19 @@
 //! The L2 clip of the whole vector.
 
+use super::hadamard::Rotation;
 use std::ops::Deref;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// A finite vector within a clip, which only [`clip`] makes; wiped on drop.
 pub struct Clipped(Zeroizing<Vec<f64>>);
+
+impl Clipped {
+    /// Rotates the vector, which keeps its norm.
+    pub fn rotate(&mut self, rotation: &Rotation) {
+        self.0 = rotation.apply(&self.0);
+    }
+}
 
 impl Deref for Clipped {
     type Target = [f64];

@@ -2,12 +2,13 @@
 //!
 //! A coordinate of a sum is at most n floor(D2) from the values, and the noise exceeds T with
 //! probability at most 2 exp(-T²/(2 (μ + T/3))) (Bernstein's inequality; Skellam noise is made of
-//! jumps of ±1, μ = n v). T is chosen so that this, over all coordinates, is below 10^-9 a round.
+//! jumps of ±1, μ = n v; a Gaussian's tail is thinner). T is chosen so that this, over all coordinates, is below 10^-9 a round.
 //! Integers only, so that owner and device find the same ring.
 
 use super::sensitivity::Sensitivity;
 use super::variance::{Variance, VarianceError};
 use crate::parameters::{CohortInputs, SMALLEST_COHORT};
+use num_bigint::BigUint;
 use thiserror::Error;
 
 /// What the width of the ring depends on.
@@ -17,6 +18,8 @@ pub struct Plan<'a> {
     pub coordinates: usize,
     /// What one device can contribute.
     pub sensitivity: &'a Sensitivity,
+    /// Whether vectors are rotated, which spreads each over all coordinates.
+    pub rotated: bool,
     /// Noise multiplier z; `None` without noise.
     pub noise_multiplier: Option<f64>,
     /// The task's cohorts.
@@ -66,9 +69,7 @@ impl Plan<'_> {
     /// # Errors
     /// [`PlanError`] if there are none.
     pub fn ring_bits(&self) -> Result<u8, PlanError> {
-        let values =
-            u128::from(self.max_devices) * u128::from(self.sensitivity.largest_coordinate());
-        let largest = values + self.noise_bound()?;
+        let largest = self.value_bound() + self.noise_bound()?;
         let bits = (u128::BITS - largest.leading_zeros() + 1).max(FEWEST_BITS);
         match u8::try_from(bits) {
             Ok(bits) if bits <= 64 => Ok(bits),
@@ -88,11 +89,33 @@ impl Plan<'_> {
         Ok(())
     }
 
+    /// What the values of all devices sum to at most in one coordinate. A rotated vector of norm c
+    /// is at most c √(2 L / D) there except with probability 2 exp(-L) (Hoeffding), and each device
+    /// rounds by less than 1.
+    fn value_bound(&self) -> u128 {
+        let devices = u128::from(self.max_devices);
+        let always = devices * u128::from(self.sensitivity.largest_coordinate());
+        if !self.rotated {
+            return always;
+        }
+        let total = BigUint::from(self.sensitivity.l2_squared_units() + 1) * devices * devices;
+        let spread: BigUint = total * 2u8 * self.log_rarity() / self.coordinates;
+        let likely = u128::try_from(spread.sqrt()).map_or(always, |spread| spread + 1 + devices);
+        likely.min(always)
+    }
+
+    /// L such that 2 exp(-L) over all coordinates is the chance of an overflow, or half of it where
+    /// values can overflow too.
+    fn log_rarity(&self) -> u128 {
+        let causes = if self.rotated { 2 } else { 1 };
+        log_bound(2 * causes * OVERFLOW_ONE_IN * self.coordinates as u128)
+    }
+
     /// T: T >= L/3 + sqrt(L²/9 + 2 L μ) solves T² >= 2 L (μ + T/3).
     fn noise_bound(&self) -> Result<u128, PlanError> {
         let Some(z) = self.noise_multiplier else { return Ok(0) };
         let variance = self.largest_total(z)?;
-        let l = log_bound(2 * OVERFLOW_ONE_IN * self.coordinates as u128);
+        let l = self.log_rarity();
         let third = l.div_ceil(3);
         Ok(third + (third * third + 2 * l * variance).isqrt() + 1)
     }

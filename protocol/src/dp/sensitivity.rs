@@ -2,8 +2,9 @@
 //!
 //! Kairouz, Liu, Steinke (ICML 2021), theorem 1 with β = e^-1/2: a vector of L2 norm at most
 //! c s, rounded stochastically and kept only if it passes the check, has squared norm at most
-//! D2² = min{ (c s + √d)², (c s)² + d/4 + c s + √d/2 }. Bounds are fixed point with 32 fractional
-//! bits, rounded up, so that every device computes the same.
+//! D2² = min{ (c s + √d)², (c s)² + d/4 + c s + √d/2 }. Integers that are not rounded at all have
+//! D2 = c s. Bounds are fixed point with 32 fractional bits, rounded up, so that every device
+//! computes the same.
 
 use num_bigint::BigUint;
 use thiserror::Error;
@@ -48,27 +49,23 @@ impl Sensitivity {
     /// # Errors
     /// [`SensitivityError`] if the task's numbers are out of bounds.
     pub fn new(clip: f64, scale: u64, coordinates: usize) -> Result<Self, SensitivityError> {
-        if !(clip.is_finite() && clip > 0.0) {
-            return Err(SensitivityError::Clip(clip));
-        }
-        if !scale.is_power_of_two() {
-            return Err(SensitivityError::Scale(scale));
-        }
-        if !(1..=crate::encoding::MOST_COORDINATES).contains(&coordinates) {
-            return Err(SensitivityError::Coordinates(coordinates));
-        }
-        let units = clip * scale as f64;
-        if units > MOST_UNITS {
-            return Err(SensitivityError::Units(units));
-        }
-        if units < 1.0 {
-            return Err(SensitivityError::TooCoarse(units));
-        }
-        Ok(Self::of_units(units, coordinates as u128))
+        let units = check(clip, scale, coordinates)?;
+        Ok(Self::rounded(units, coordinates as u128))
     }
 
-    fn of_units(units: f64, d: u128) -> Self {
-        let radius = (units * f64::from(1 << HALF_FRACTION)).ceil() as u128;
+    /// The bounds for vectors that are integers already, of this squared L2 norm at most:
+    /// histograms and counts, which nothing needs to round.
+    ///
+    /// # Errors
+    /// [`SensitivityError`] if there are no coordinates, too many, or the norm is 0.
+    pub fn of_integers(squared_norm: u32, coordinates: usize) -> Result<Self, SensitivityError> {
+        check(f64::from(squared_norm).sqrt(), 1, coordinates)?;
+        let l2_squared = u128::from(squared_norm) << FRACTION;
+        Ok(Self { l2_squared, l1: l1(l2_squared, coordinates as u128) })
+    }
+
+    fn rounded(units: f64, d: u128) -> Self {
+        let radius = fixed(units);
         let root = ceil_sqrt(d << FRACTION);
         let always = (radius + root).pow(2);
         let likely = radius.pow(2)
@@ -94,8 +91,40 @@ impl Sensitivity {
         (self.l2_squared, self.l1)
     }
 
+    /// D2 and D1, for display and for bounds in floating point.
+    pub fn norms(&self) -> (f64, f64) {
+        let unit = f64::from(FRACTION).exp2();
+        ((self.l2_squared as f64 / unit).sqrt(), self.l1 as f64 / unit)
+    }
+
     /// Fractional bits of [`Self::fixed`].
     pub(crate) const FRACTION: u32 = FRACTION;
+}
+
+/// clip times scale, if both and the length are in bounds.
+fn check(clip: f64, scale: u64, coordinates: usize) -> Result<f64, SensitivityError> {
+    if !(clip.is_finite() && clip > 0.0) {
+        return Err(SensitivityError::Clip(clip));
+    }
+    if !scale.is_power_of_two() {
+        return Err(SensitivityError::Scale(scale));
+    }
+    if !(1..=crate::encoding::MOST_COORDINATES).contains(&coordinates) {
+        return Err(SensitivityError::Coordinates(coordinates));
+    }
+    let units = clip * scale as f64;
+    if units > MOST_UNITS {
+        return Err(SensitivityError::Units(units));
+    }
+    if units < 1.0 {
+        return Err(SensitivityError::TooCoarse(units));
+    }
+    Ok(units)
+}
+
+/// Units with 16 fractional bits, rounded up.
+fn fixed(units: f64) -> u128 {
+    (units * f64::from(1 << HALF_FRACTION)).ceil() as u128
 }
 
 /// D1 = min(√d D2, D2²), the second because integers satisfy |q| <= q².

@@ -6,8 +6,10 @@
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::{Deadlines, ModelRule, Privacy, Rotation, Task, TaskFields, Weights};
-use crate::dp::Mechanism;
+use super::{
+    Bins, Deadlines, Kind, ModelRule, Privacy, Range, Rotation, Task, TaskFields, Weights,
+};
+use crate::dp::Law;
 use crate::error::Refusal;
 use crate::guard::Guard;
 use crate::mask::Suite;
@@ -19,9 +21,14 @@ pub struct TaskFile {
     name: String,
     #[serde(default = "first_version")]
     version: u32,
-    coordinates: u32,
-    clip: f64,
-    scale: u64,
+    #[serde(default = "vector")]
+    kind: String,
+    coordinates: Option<u32>,
+    clip: Option<f64>,
+    scale: Option<u64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    bins: Option<u32>,
     #[serde(default)]
     ring_bits: RingBits,
     #[serde(default)]
@@ -55,6 +62,9 @@ struct PrivacyFields {
     noise_multiplier: Option<f64>,
     delta: Option<f64>,
 }
+
+const EXPECTED_KIND: &str =
+    "expected \"vector\", \"count\", \"mean\", \"histogram\" or \"quantiles\"";
 
 /// Why a task file is no task: the field and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +100,8 @@ impl TaskFile {
     }
 
     fn fields(self) -> Result<TaskFields, TaskFileError> {
+        let kind = self.kind()?;
+        let (coordinates, clip, scale) = self.size(&kind)?;
         Ok(TaskFields {
             privacy: self.privacy.into_privacy()?,
             weights: self.weights.0,
@@ -98,10 +110,7 @@ impl TaskFile {
             dropout_share_permille: thousandths("dropout_share", self.dropout_share)?,
             mask_suite: Suite::from_name(&self.mask_suite)
                 .ok_or_else(|| wrong("mask_suite", "expected \"chacha20\" or \"aes256ctr\""))?,
-            rotation: match self.rotation.as_str() {
-                "none" => Rotation::None,
-                _ => return Err(wrong("rotation", "this version has \"none\" only")),
-            },
+            kind,
             model: match self.model.as_str() {
                 "none" => ModelRule::None,
                 "granted" => ModelRule::Granted,
@@ -113,15 +122,79 @@ impl TaskFile {
             not_after_s: self.not_after.0,
             name: self.name,
             version: self.version,
-            coordinates: self.coordinates,
-            clip: self.clip,
-            scale: self.scale,
+            coordinates,
+            clip,
+            scale,
             start_when: self.start_when,
             min_contributors: self.min_contributors,
             max_devices: self.max_devices,
             max_rounds: self.max_rounds,
             deadlines_s: self.deadlines_s,
         })
+    }
+}
+
+impl TaskFile {
+    fn kind(&self) -> Result<Kind, TaskFileError> {
+        let rotation = match self.rotation.as_str() {
+            "none" => Rotation::None,
+            "hadamard" => Rotation::Hadamard,
+            _ => return Err(wrong("rotation", "expected \"none\" or \"hadamard\"")),
+        };
+        let kind = match self.kind.as_str() {
+            "vector" => Kind::Vector(rotation),
+            "count" => Kind::Count,
+            "mean" => Kind::Mean(self.range()?),
+            "histogram" => Kind::Histogram(self.bins()?),
+            "quantiles" => Kind::Quantiles(self.bins()?),
+            _ => return Err(wrong("kind", EXPECTED_KIND)),
+        };
+        self.no_more_than(&kind, rotation)?;
+        Ok(kind)
+    }
+
+    fn range(&self) -> Result<Range, TaskFileError> {
+        match (self.low, self.high) {
+            (Some(low), Some(high)) => Ok(Range { low, high }),
+            _ => Err(wrong("low", format!("kind = {:?} needs low and high", self.kind))),
+        }
+    }
+
+    fn bins(&self) -> Result<Bins, TaskFileError> {
+        let needed = || wrong("bins", format!("kind = {:?} needs bins", self.kind));
+        Ok(Bins { range: self.range()?, count: self.bins.ok_or_else(needed)? })
+    }
+
+    /// What another kind would have is a mistake.
+    fn no_more_than(&self, kind: &Kind, rotation: Rotation) -> Result<(), TaskFileError> {
+        let surplus = |field, there: bool| {
+            let why = || wrong(field, format!("kind = {:?} has none", kind.name()));
+            if there { Err(why()) } else { Ok(()) }
+        };
+        let ranged = !matches!(kind, Kind::Vector(_) | Kind::Count);
+        surplus("low", !ranged && self.low.is_some())?;
+        surplus("high", !ranged && self.high.is_some())?;
+        surplus("bins", kind.bins().is_none() && self.bins.is_some())?;
+        surplus("rotation", kind.template().is_some() && rotation != Rotation::None)
+    }
+
+    /// Coordinates, clip and scale: of the file for vectors, of the kind for queries.
+    fn size(&self, kind: &Kind) -> Result<(u32, f64, u64), TaskFileError> {
+        if let Some(template) = kind.template() {
+            let why = || format!("follows from kind = {:?}: leave it out", kind.name());
+            return match (self.coordinates, self.clip, self.scale) {
+                (None, None, None) => Ok((template.coordinates, template.clip, template.scale)),
+                (Some(_), _, _) => Err(wrong("coordinates", why())),
+                (_, Some(_), _) => Err(wrong("clip", why())),
+                (_, _, Some(_)) => Err(wrong("scale", why())),
+            };
+        }
+        let missing = |field| move || wrong(field, "a task of vectors needs it");
+        Ok((
+            self.coordinates.ok_or_else(missing("coordinates"))?,
+            self.clip.ok_or_else(missing("clip"))?,
+            self.scale.ok_or_else(missing("scale"))?,
+        ))
     }
 }
 
@@ -134,21 +207,20 @@ fn planned_ring_bits(fields: &TaskFields) -> Result<u8, TaskFileError> {
 
 impl PrivacyFields {
     fn into_privacy(self) -> Result<Privacy, TaskFileError> {
-        let mechanism = Mechanism::from_name(&self.mechanism)
-            .ok_or_else(|| wrong("privacy.mechanism", "expected \"skellam\" or \"none\""))?;
-        match (mechanism, self.noise_multiplier, self.delta) {
-            (Mechanism::None, None, None) => Ok(Privacy::None),
-            (Mechanism::None, _, _) => {
-                Err(wrong("privacy", "mechanism = \"none\" has no noise_multiplier and no delta"))
-            }
-            (Mechanism::Skellam, Some(z), Some(delta)) => {
-                let z_permille = thousandths("privacy.noise_multiplier", z)?;
-                Ok(Privacy::Skellam { z_permille, delta })
-            }
-            (Mechanism::Skellam, _, _) => {
-                Err(wrong("privacy", "mechanism = \"skellam\" needs noise_multiplier and delta"))
-            }
+        if self.mechanism == "none" {
+            let empty = self.noise_multiplier.is_none() && self.delta.is_none();
+            let why = "mechanism = \"none\" has no noise_multiplier and no delta";
+            return if empty { Ok(Privacy::None) } else { Err(wrong("privacy", why)) };
         }
+        let expected = "expected \"skellam\", \"discrete_gaussian\" or \"none\"";
+        let law = Law::from_name(&self.mechanism);
+        let law = law.ok_or_else(|| wrong("privacy.mechanism", expected))?;
+        let (Some(z), Some(delta)) = (self.noise_multiplier, self.delta) else {
+            let why = format!("mechanism = {:?} needs noise_multiplier and delta", self.mechanism);
+            return Err(wrong("privacy", why));
+        };
+        let z_permille = thousandths("privacy.noise_multiplier", z)?;
+        Ok(Privacy::Noise { law, z_permille, delta })
     }
 }
 
@@ -198,6 +270,10 @@ fn default_dropout_share() -> f64 {
 
 fn default_suite() -> String {
     Suite::ChaCha20.name().to_owned()
+}
+
+fn vector() -> String {
+    "vector".to_owned()
 }
 
 fn none() -> String {

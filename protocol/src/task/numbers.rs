@@ -6,10 +6,13 @@ use crate::dp::accountant::Charge;
 use crate::dp::planner::{Plan, PlanError};
 use crate::dp::sensitivity::{Sensitivity, SensitivityError};
 use crate::dp::variance::Variance;
+use crate::dp::{Law, hadamard};
 use crate::encoding::Layout;
 use crate::error::Refusal;
 use crate::guard::Guard;
+use crate::ids::Hash;
 use crate::parameters::{CohortInputs, Parameters};
+use crate::transcript;
 
 impl TaskFields {
     /// What the parameters of a round follow from.
@@ -26,14 +29,17 @@ impl TaskFields {
     /// # Errors
     /// [`SensitivityError`] if clip, scale or coordinates are out of bounds; never for a [`Task`].
     pub fn sensitivity(&self) -> Result<Sensitivity, SensitivityError> {
-        Sensitivity::new(self.clip, self.scale, self.summed_coordinates())
+        match self.kind.template().and_then(|template| template.squared_norm) {
+            Some(squared) => Sensitivity::of_integers(squared, self.summed_coordinates()),
+            None => Sensitivity::new(self.clip, self.scale, self.summed_coordinates()),
+        }
     }
 
     /// z, or `None` without noise.
     pub fn noise_multiplier(&self) -> Option<f64> {
         match self.privacy {
             Privacy::None => None,
-            Privacy::Skellam { z_permille, .. } => Some(f64::from(z_permille) / 1000.0),
+            Privacy::Noise { z_permille, .. } => Some(f64::from(z_permille) / 1000.0),
         }
     }
 
@@ -49,7 +55,8 @@ impl TaskFields {
         self.plan(sensitivity, &self.cohort_inputs(), corrupt_fleet).ring_bits()
     }
 
-    fn plan<'a>(
+    /// The same as a plan, for whoever wants to show the numbers.
+    pub fn plan<'a>(
         &self,
         sensitivity: &'a Sensitivity,
         cohort: &'a CohortInputs,
@@ -58,6 +65,7 @@ impl TaskFields {
         Plan {
             coordinates: self.summed_coordinates(),
             sensitivity,
+            rotated: self.kind.rotated(),
             noise_multiplier: self.noise_multiplier(),
             cohort,
             max_devices: self.max_devices,
@@ -76,6 +84,12 @@ impl Task {
             .map_err(|error| Refusal::new(Guard::TaskInvalid, error.to_string()))
     }
 
+    /// The rotation of a round's vectors, if the task has one.
+    pub fn rotation(&self, params_hash: &Hash) -> Option<hadamard::Rotation> {
+        let seed = transcript::rotation_seed(params_hash);
+        self.kind.rotated().then(|| hadamard::Rotation::new(self.weighed_coordinates(), seed))
+    }
+
     /// Refuses a ring in which a sum with its noise overflows with probability 1e-9 or more.
     ///
     /// # Errors
@@ -88,17 +102,22 @@ impl Task {
             .map_err(width)
     }
 
-    /// The variance of the noise that each device of a round adds, in squared units; `None`
-    /// without noise.
+    /// The law and the variance of the noise that each device of a round adds, in squared units;
+    /// `None` without noise.
     ///
     /// # Errors
-    /// [`Guard::Parameters`] if no variance keeps the promise.
-    pub fn noise_variance(&self, parameters: &Parameters) -> Result<Option<Variance>, Refusal> {
-        let Some(z) = self.noise_multiplier() else { return Ok(None) };
+    /// [`Guard::Parameters`] if no variance keeps the promise, or none that can be drawn.
+    pub fn noise(&self, parameters: &Parameters) -> Result<Option<(Law, Variance)>, Refusal> {
+        let refused = |why: String| Refusal::new(Guard::Parameters, why);
+        let Privacy::Noise { law, z_permille, .. } = self.privacy else { return Ok(None) };
         let sensitivity = self.checked_sensitivity()?;
-        Variance::for_device(z, &sensitivity, parameters.a_min, parameters.corrupt)
-            .map(Some)
-            .map_err(|error| Refusal::new(Guard::Parameters, error.to_string()))
+        let z = f64::from(z_permille) / 1000.0;
+        let variance = Variance::for_device(z, &sensitivity, parameters.a_min, parameters.corrupt)
+            .map_err(|error| refused(error.to_string()))?;
+        if law.draws(&variance) {
+            return Ok(Some((law, variance)));
+        }
+        Err(refused(format!("{} noise of variance {variance} cannot be drawn", law.name())))
     }
 
     /// What a round costs a device that takes part, at the fewest honest contributors; `None`
@@ -107,9 +126,21 @@ impl Task {
     /// # Errors
     /// [`Guard::Parameters`] if there is too little noise to count.
     pub fn charge(&self, parameters: &Parameters) -> Result<Option<Charge>, Refusal> {
-        let Some(variance) = self.noise_variance(parameters)? else { return Ok(None) };
+        self.charge_among(parameters, parameters.honest_floor())
+    }
+
+    /// The same if `honest` contributors are honest.
+    ///
+    /// # Errors
+    /// As [`Task::charge`].
+    pub fn charge_among(
+        &self,
+        parameters: &Parameters,
+        honest: usize,
+    ) -> Result<Option<Charge>, Refusal> {
+        let Some((law, variance)) = self.noise(parameters)? else { return Ok(None) };
         let sensitivity = self.checked_sensitivity()?;
-        Charge::skellam(&sensitivity, &variance, parameters.honest_floor())
+        law.charge(&sensitivity, &variance, honest, self.summed_coordinates())
             .map(Some)
             .map_err(|error| Refusal::new(Guard::Parameters, error.to_string()))
     }

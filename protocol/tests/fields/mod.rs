@@ -5,9 +5,7 @@ use std::fmt::Write as _;
 use sealsum_protocol::bitmap::Bitmap;
 use sealsum_protocol::messages::*;
 use sealsum_protocol::roster::SignedEntry;
-use sealsum_protocol::task::{
-    Grant, ModelRule, Privacy, Rotation, RoundSpec, SignedTask, Task, Weights,
-};
+use sealsum_protocol::task::{Grant, ModelRule, Privacy, RoundSpec, SignedTask, Task, Weights};
 use serde_json::{Value, json};
 
 pub(crate) fn hex(bytes: &[u8]) -> Value {
@@ -44,7 +42,7 @@ impl Fields for Task {
     fn fields(&self) -> Value {
         let (mechanism, z_permille, delta) = match self.privacy {
             Privacy::None => ("none", 0, 0.0),
-            Privacy::Skellam { z_permille, delta } => ("skellam", z_permille, delta),
+            Privacy::Noise { law, z_permille, delta } => (law.name(), z_permille, delta),
         };
         json!({
             "name": self.name, "version": self.version, "coordinates": self.coordinates,
@@ -55,7 +53,8 @@ impl Fields for Task {
             "max_devices": self.max_devices, "corrupt_share_permille": self.corrupt_share_permille,
             "dropout_share_permille": self.dropout_share_permille,
             "mask_suite": self.mask_suite.name(),
-            "rotation": match self.rotation { Rotation::None => "none" },
+            "kind": self.kind.name(),
+            "rotation": if self.kind.rotated() { "hadamard" } else { "none" },
             "model": match self.model { ModelRule::None => "none", ModelRule::Granted => "granted" },
             "max_rounds": self.max_rounds, "min_interval_s": self.min_interval_s,
             "not_before_s": self.not_before_s, "not_after_s": self.not_after_s,

@@ -4,7 +4,7 @@ use sealsum_protocol::mask::Suite;
 use sealsum_protocol::policy::Policy;
 use sealsum_protocol::signature::SecretKey;
 use sealsum_protocol::task::{
-    Deadlines, MAX_COORDINATES, ModelRule, Privacy, Rotation, RoundSpec, SignedTask, Task,
+    Deadlines, Kind, MAX_COORDINATES, ModelRule, Privacy, Rotation, RoundSpec, SignedTask, Task,
     TaskFields, Weights,
 };
 
@@ -31,7 +31,7 @@ pub fn task(n: usize, change: impl FnOnce(&mut TaskFields)) -> Task {
         corrupt_share_permille: 100,
         dropout_share_permille: 200,
         mask_suite: Suite::ChaCha20,
-        rotation: Rotation::None,
+        kind: Kind::Vector(Rotation::None),
         model: ModelRule::None,
         max_rounds: 100,
         min_interval_s: 0,
