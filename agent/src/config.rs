@@ -92,6 +92,8 @@ pub struct Policy {
     pub allow_without_noise: Vec<String>,
     /// Longest vector.
     pub max_coordinates: u32,
+    /// Most bins of a histogram or of quantiles.
+    pub max_bins: u32,
     /// Fewest honest contributors that the fewest contributors of a round must leave.
     pub min_honest: u32,
     /// Longest round, in seconds.
@@ -160,6 +162,7 @@ impl Default for Policy {
             delta: 1e-5,
             allow_without_noise: Vec::new(),
             max_coordinates: 1 << 26,
+            max_bins: policy::DEFAULT_MAX_BINS,
             min_honest: 2,
             max_round_s: 86_400,
             max_charges_per_day: 100,
@@ -180,6 +183,7 @@ impl Policy {
             delta: self.delta,
             allow_without_noise: self.allow_without_noise.clone(),
             max_coordinates: self.max_coordinates,
+            max_bins: self.max_bins,
             min_honest: self.min_honest,
             max_round_s: self.max_round_s,
         }

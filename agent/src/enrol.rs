@@ -229,8 +229,11 @@ delta = 1e-5
 max_charges_per_day = 100
 # WARNING: tasks named here may run without noise: their sums show what is in them.
 allow_without_noise = []
-# Longest vector, and longest round in seconds.
+# Longest vector.
 max_coordinates = 67108864
+# Most bins of a histogram or of quantiles.
+max_bins = 1024
+# Longest round, in seconds.
 max_round_s = 86400
 # Fewest honest devices that a device must be hidden among.
 min_honest = 2

@@ -82,7 +82,11 @@ struct Submit {
     #[arg(long, value_name = "NAME")]
     task: String,
     /// The vector: .npy, .safetensors, .f32 or .f64
-    file: PathBuf,
+    #[arg(required_unless_present = "value", conflicts_with = "value")]
+    file: Option<PathBuf>,
+    /// The value, for a count, mean, histogram or quantiles; - reads it from standard input
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    value: Option<String>,
     /// Number of the round it answers
     #[arg(long, value_name = "N")]
     round: Option<u64>,
@@ -185,7 +189,11 @@ impl Submit {
         submit::Request {
             config,
             task: self.task,
-            file: self.file,
+            update: match self.value {
+                Some(value) => submit::Update::Value(value),
+                // Clap demands one of the two.
+                None => submit::Update::File(self.file.unwrap_or_default()),
+            },
             round: self.round,
             weight: self.weight,
             wait: self.wait.then(|| Duration::from_secs(self.timeout)),

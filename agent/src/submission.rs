@@ -1,6 +1,7 @@
 //! Taking an update from a local application: who may, what it must be, where it waits.
 
 use sealsum_daemon::{Failure, codes};
+use sealsum_protocol::analytics;
 use sealsum_protocol::policy;
 use sealsum_protocol::task::{ModelRule, Task, Weights};
 use serde::Deserialize;
@@ -61,7 +62,9 @@ pub fn accept(
         Some(signed) => {
             policy::check(&service.config.policy.floors(), &signed)
                 .map_err(|refusal| crate::refusal::failure(&refusal))?;
-            intake::check_length(NAME, vector.len(), &query.task, signed.task.coordinates.into())?;
+            let expected = signed.task.kind.submitted(signed.task.coordinates);
+            intake::check_length(NAME, vector.len(), &query.task, expected.into())?;
+            check_value(&signed.task, &vector)?;
             check_weight(&signed.task, query.weight)?;
             answered_round(service, &signed.task, query.round)?
         }
@@ -81,6 +84,12 @@ fn check_size(service: &Service, coordinates: usize) -> Result<(), Failure> {
         format!("{NAME}: {coordinates} coordinates where this device takes {most} at most"),
         "raise policy.max_coordinates in agent.toml, or submit less",
     ))
+}
+
+/// A query does not take every number.
+fn check_value(task: &Task, vector: &[f64]) -> Result<(), Failure> {
+    let answer = analytics::encode(&task.kind, vector[0]);
+    answer.map(drop).map_err(|refusal| crate::refusal::failure(&refusal))
 }
 
 fn check_weight(task: &Task, weight: Option<u32>) -> Result<(), Failure> {

@@ -181,6 +181,11 @@ enum Round {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Show what the sum of a count, mean, histogram or quantiles says, with error bars
+    Answer {
+        /// Its id, or the first 8 digits or more
+        id: String,
+    },
     /// End a running round without a result
     Abort {
         /// Its id, or the first 8 digits or more
@@ -272,6 +277,7 @@ fn run_round(format: Format, endpoint: &Endpoint, round: Round) -> ExitCode {
         Round::Show { id } => cli::finish(format, endpoint.round_show(&id)),
         Round::Wait { id, timeout } => finish_round(format, endpoint.round_wait(&id, timeout)),
         Round::Result { id, out } => cli::finish(format, endpoint.round_result(&id, &out)),
+        Round::Answer { id } => cli::finish(format, endpoint.round_answer(&id)),
         Round::Abort { id } => cli::finish(format, endpoint.round_abort(&id)),
     }
 }

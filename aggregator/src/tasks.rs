@@ -8,6 +8,7 @@ use sealsum_protocol::task::{Grant, ModelRule, SignedTask};
 use crate::admin::TaskBody;
 use crate::codes;
 use crate::commands::plan::Plan;
+use crate::record::RoundRecord;
 use crate::store::{Store, StoreError, StoredTask};
 
 /// Longest signed task that is read, in bytes.
@@ -107,6 +108,17 @@ pub fn find(store: &Store, name: &str) -> Result<SignedTask, Failure> {
         .map_err(|error| Failure::bug(format!("task {name}: the stored task: {error}")))
 }
 
+/// The version of a task that a round was of.
+///
+/// # Errors
+/// When the database fails or lacks it.
+pub fn of_round(store: &Store, record: &RoundRecord) -> Result<SignedTask, Failure> {
+    let stored = store.task_version(record.parameters.task_sha256)?;
+    stored
+        .and_then(|stored| SignedTask::from_bytes(&stored.signed).ok())
+        .ok_or_else(|| Failure::bug(format!("round {}: its task is not stored", record.round)))
+}
+
 /// The word for the rule in JSON and task files.
 pub fn model_rule(rule: ModelRule) -> &'static str {
     match rule {
@@ -150,6 +162,7 @@ pub fn describe(store: &Store, signed: &SignedTask) -> Result<TaskBody, Failure>
         version: task.version,
         task_sha256: hash,
         owner: signed.owner,
+        kind: task.kind.name().to_owned(),
         coordinates: task.coordinates.into(),
         ring_bits: task.ring_bits.into(),
         clip: task.clip,

@@ -95,6 +95,24 @@ impl Drop for VectorFile {
     }
 }
 
+/// Reads a file that was written here.
+///
+/// # Errors
+/// When it cannot be read, or is none of ours.
+pub fn read(path: &Path) -> io::Result<Vec<f64>> {
+    let bytes = fs::read(path)?;
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "is not a vector of ours");
+    let length = bytes.get(PREFIX - 2..PREFIX).ok_or_else(damaged)?;
+    let start = PREFIX + usize::from(u16::from_le_bytes([length[0], length[1]]));
+    let (values, rest) = bytes.get(start..).ok_or_else(damaged)?.as_chunks::<8>();
+    let vector: Vec<f64> = values.iter().map(|value| f64::from_le_bytes(*value)).collect();
+    if rest.is_empty() && bytes[..start] == header(vector.len() as u64) {
+        Ok(vector)
+    } else {
+        Err(damaged())
+    }
+}
+
 /// Makes a rename in the directory of `path` durable.
 ///
 /// # Errors
@@ -142,6 +160,11 @@ mod tests {
         assert_eq!(read.shape(), [4]);
         assert_eq!(read.into_vec::<f64>().unwrap(), [3.0, -0.5, 0.0, 4.0]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(super::read(&path).unwrap(), [3.0, -0.5, 0.0, 4.0]);
+        for cut in [0, 9, 100, bytes.len() - 1, bytes.len() - 8] {
+            fs::write(&path, &bytes[..cut]).unwrap();
+            assert!(super::read(&path).is_err(), "{cut} bytes");
+        }
     }
 
     #[test]

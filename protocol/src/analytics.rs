@@ -13,13 +13,14 @@ mod quantiles;
 use crate::error::{Refusal, require};
 use crate::guard::Guard;
 use crate::task::Kind;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use histogram::Bar;
 pub use quantiles::Quantile;
 
 /// A number from a noisy sum, and the standard deviation that the noise gives it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// What is most likely.
     pub value: f64,
@@ -28,7 +29,8 @@ pub struct Estimate {
 }
 
 /// What a sum says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Answer {
     /// How many contributors said yes, and which share of all.
     Count {
@@ -45,9 +47,15 @@ pub enum Answer {
         variance: Estimate,
     },
     /// How many values lie in each bin.
-    Histogram(Vec<Bar>),
+    Histogram {
+        /// From the lowest bin up.
+        bars: Vec<Bar>,
+    },
     /// Values below which a share of all lies.
-    Quantiles(Vec<Quantile>),
+    Quantiles {
+        /// From the lowest share up.
+        quantiles: Vec<Quantile>,
+    },
 }
 
 /// What a device with this value adds to the sum, before noise; `None` for a task of vectors.

@@ -8,6 +8,9 @@ use crate::parameters::{LARGEST_COHORT, Parameters};
 use crate::signature::PublicKey;
 use crate::task::{Privacy, SignedTask, Task, share_permille};
 
+/// Most bins of a query, where a device's operator says nothing.
+pub const DEFAULT_MAX_BINS: u32 = 1024;
+
 /// The floors of one device, the `[policy]` table of its configuration.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +41,9 @@ pub struct Policy {
     /// Most coordinates of a vector.
     #[serde(default = "default_max_coordinates")]
     pub max_coordinates: u32,
+    /// Most bins of a histogram or of quantiles: more bins show more of each value.
+    #[serde(default = "default_max_bins")]
+    pub max_bins: u32,
     /// Fewest honest contributors that the agreed fewest contributors must leave.
     #[serde(default = "default_min_honest")]
     pub min_honest: u32,
@@ -68,6 +74,7 @@ pub fn explain(policy: &Policy, signed: &SignedTask) -> Vec<Floor> {
         at_least("min_contributors", policy.min_contributors, task.min_contributors),
         corrupt_share(policy, task),
         at_most("max_coordinates", policy.max_coordinates.into(), task.summed_coordinates() as u64),
+        at_most("max_bins", policy.max_bins.into(), bins(task)),
         at_most("max_round_s", policy.max_round_s, round_seconds(task)),
         delta(policy, task),
         epsilon(policy, task),
@@ -138,6 +145,10 @@ fn corrupt_share(policy: &Policy, task: &Task) -> Floor {
     }
 }
 
+fn bins(task: &Task) -> u64 {
+    task.kind.bins().map_or(0, |bins| bins.count.into())
+}
+
 fn round_seconds(task: &Task) -> u64 {
     task.deadlines_s.each().iter().map(|seconds| u64::from(*seconds)).sum()
 }
@@ -196,6 +207,10 @@ fn default_delta() -> f64 {
 
 fn default_max_coordinates() -> u32 {
     crate::task::MAX_COORDINATES
+}
+
+fn default_max_bins() -> u32 {
+    DEFAULT_MAX_BINS
 }
 
 fn default_min_honest() -> u32 {

@@ -192,6 +192,26 @@ fn check_floor(name: &str, announced: &mut Announced) {
     assert!(refusal.detail.starts_with(name), "{refusal}");
 }
 
+const BINS: Bins = Bins { range: Range { low: 0.0, high: 1.0 }, count: 8 };
+
+/// With the numbers that a query of eight bins has.
+fn as_query(fields: &mut TaskFields, kind: Kind) {
+    let template = Kind::Histogram(BINS).template().unwrap();
+    fields.kind = kind;
+    (fields.coordinates, fields.clip, fields.scale) =
+        (template.coordinates, template.clip, template.scale);
+}
+
+#[test]
+fn a_query_of_more_bins_than_the_device_allows_is_refused() {
+    let mut announced = Announced::new(task(6, |fields| as_query(fields, Kind::Histogram(BINS))));
+    announced.policy.max_bins = 8;
+    assert_eq!(announced.guard(), None);
+    announced.marks = Marks::default();
+    announced.policy.max_bins = 7;
+    check_floor("max_bins", &mut announced);
+}
+
 #[test]
 fn a_ring_too_narrow_is_refused() {
     let mut announced = Announced::new(task(6, |fields| fields.ring_bits = 20));
@@ -202,7 +222,7 @@ fn a_ring_too_narrow_is_refused() {
 
 #[test]
 fn each_value_of_a_task_has_its_range() {
-    let changes: [fn(&mut TaskFields); 18] = [
+    let changes: [fn(&mut TaskFields); 22] = [
         |fields| fields.name = String::new(),
         |fields| fields.name = "Upper".to_owned(),
         |fields| fields.name = "a".repeat(64),
@@ -219,6 +239,14 @@ fn each_value_of_a_task_has_its_range() {
         |fields| fields.start_when = 2,
         |fields| fields.corrupt_share_permille = 1000,
         |fields| fields.privacy = Privacy::Noise { law: Law::Skellam, z_permille: 0, delta: 1e-5 },
+        // A query whose sensitivity is not its template's.
+        |fields| fields.kind = Kind::Count,
+        |fields| (fields.kind, fields.coordinates) = (Kind::Histogram(BINS), 8),
+        |fields| {
+            as_query(fields, Kind::Histogram(BINS));
+            fields.clip = 1.5;
+        },
+        |fields| as_query(fields, Kind::Quantiles(Bins { count: 0, ..BINS })),
         |fields| fields.deadlines_s.check = 0,
         |fields| fields.not_after_s = fields.not_before_s,
     ];

@@ -5,7 +5,7 @@ use sealsum_protocol::dp::Law;
 use sealsum_protocol::error::AbortCode;
 use sealsum_protocol::mask::Suite;
 use sealsum_protocol::server::{Event, State, Step};
-use sealsum_protocol::task::{Privacy, Weights};
+use sealsum_protocol::task::{Bins, Kind, Privacy, Range, Rotation, Weights};
 use sealsum_test_fleet::*;
 
 fn exact_sum(n: usize, task: sealsum_protocol::task::Task) -> Rehearsal {
@@ -86,6 +86,41 @@ fn weights_are_summed_inside_the_clip() {
     // Weights 1, 2, 3, 4 of 4: values and the weight itself times w / 4, in 1/256.
     let sum = rehearsal.recover().expect("a sum");
     assert_eq!(sum, [(2 + 6 + 12) * 256, -8 * 640, 640]);
+}
+
+#[test]
+fn a_histogram_is_summed_from_values() {
+    let bins = Bins { range: Range { low: 0.0, high: 100.0 }, count: 10 };
+    let ages = task(5, |fields| {
+        (fields.kind, fields.coordinates) = (Kind::Histogram(bins), 10);
+        (fields.clip, fields.scale, fields.ring_bits) = (1.0, 1, 8);
+    });
+    let mut rehearsal = Rehearsal::new(5, ages);
+    rehearsal.updates = [5.0, 15.0, 12.0, 99.0, 250.0].map(|age| vec![age]).to_vec();
+    rehearsal.run(&no_losses());
+    assert_eq!(rehearsal.recover().expect("a sum"), [1, 2, 0, 0, 0, 0, 0, 0, 0, 2]);
+}
+
+#[test]
+fn a_rotated_sum_turns_back_and_its_padding_is_empty() {
+    let rotated = task(6, |fields| {
+        fields.kind = Kind::Vector(Rotation::Hadamard);
+        (fields.coordinates, fields.clip, fields.scale) = (20, 8.0, 1 << 16);
+    });
+    let mut rehearsal = Rehearsal::new(6, rotated);
+    rehearsal.updates = (0..6).map(|device| vec![device as f64 / 8.0; 20]).collect();
+    rehearsal.run(&no_losses());
+    let integers = rehearsal.recover().expect("a sum");
+    assert_eq!(integers.len(), 32);
+    let mut sum: Vec<f64> = integers.iter().map(|integer| *integer as f64 / 65_536.0).collect();
+    let cohort = rehearsal.round.cohort().unwrap();
+    cohort.task.rotation(&cohort.transcript.params_hash).unwrap().invert(&mut sum);
+    // Each of six devices rounds each rotated coordinate by less than a unit.
+    let most = 6.0 * 32f64.sqrt() / 65_536.0;
+    let (values, padding) = sum.split_at(20);
+    assert!(values.iter().all(|value| (value - 15.0 / 8.0).abs() < most), "{values:?}");
+    assert!(padding.iter().all(|value| value.abs() < most), "{padding:?}");
+    assert!(integers.iter().any(|integer| *integer < 0), "nothing was rotated");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The task file: what becomes of each field, and what is refused.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
+use sealsum_protocol::codec::{Decode, Encode, Reader};
 use sealsum_protocol::dp::Law;
-use sealsum_protocol::task::{ModelRule, Privacy, Task, TaskFile, Weights};
+use sealsum_protocol::task::{Kind, ModelRule, Privacy, Task, TaskFile, Weights};
 use serde_json::{Value, json};
 
 fn example() -> Value {
@@ -84,4 +85,85 @@ fn wrong_fields_are_refused_by_name() {
     assert!(unknown.contains("colour"), "{unknown}");
     let none = with(|file| file["privacy"] = json!({ "mechanism": "none" })).unwrap();
     assert_eq!(none.privacy, Privacy::None);
+}
+
+/// The example as a query of this kind.
+fn query(kind: &str, more: &[(&str, Value)]) -> Result<Task, String> {
+    with(|file| {
+        let fields = file.as_object_mut().unwrap();
+        for given in ["coordinates", "clip", "scale"] {
+            fields.remove(given);
+        }
+        fields.insert("kind".into(), json!(kind));
+        fields.extend(more.iter().map(|(field, value)| ((*field).to_owned(), value.clone())));
+    })
+}
+
+fn range() -> [(&'static str, Value); 2] {
+    [("low", json!(-1.5)), ("high", json!(4))]
+}
+
+fn bins(count: u32) -> Vec<(&'static str, Value)> {
+    range().into_iter().chain([("bins", json!(count))]).collect()
+}
+
+#[test]
+fn a_query_has_the_numbers_of_its_template() {
+    let queries = [
+        (query("count", &[]), 1, 1.0, 1),
+        (query("mean", &range()), 2, std::f64::consts::SQRT_2, 65_536),
+        (query("histogram", &bins(10)), 10, 1.0, 1),
+        (query("quantiles", &bins(64)), 126, 6.0f64.sqrt(), 1),
+    ];
+    for (task, coordinates, clip, scale) in queries {
+        let task = task.unwrap();
+        assert_eq!((task.coordinates, task.clip, task.scale), (coordinates, clip, scale));
+        assert_eq!(task.kind.submitted(task.coordinates), 1);
+        let encoded = task.encoded();
+        assert_eq!(Task::decode(&mut Reader::new(&encoded)).unwrap(), task);
+    }
+    let rotated = with(|file| file["rotation"] = json!("hadamard")).unwrap();
+    assert!(rotated.kind.rotated() && rotated.summed_coordinates() == 16);
+    assert_eq!(Task::decode(&mut Reader::new(&rotated.encoded())).unwrap(), rotated);
+}
+
+#[test]
+fn a_histogram_needs_few_bits_and_a_rotation_saves_some() {
+    let histogram = query("histogram", &bins(100)).unwrap();
+    assert!(histogram.ring_bits <= 16, "{}", histogram.ring_bits);
+    let long = |rotation: &str| {
+        with(|file| {
+            (file["coordinates"], file["rotation"]) = (json!(65_536), json!(rotation));
+        })
+        .unwrap()
+        .ring_bits
+    };
+    assert!(long("hadamard") < long("none"), "{} {}", long("hadamard"), long("none"));
+}
+
+#[test]
+fn what_another_kind_would_have_is_refused_by_name() {
+    let refused = [
+        ("kind", query("median", &[])),
+        ("low", query("mean", &[("high", json!(1.0))])),
+        ("bins", query("histogram", &range())),
+        ("bins", query("quantiles", &bins(12))),
+        ("bins", query("histogram", &bins(1))),
+        ("bins", query("mean", &bins(4))),
+        ("low", query("count", &range())),
+        ("low", query("mean", &[("low", json!(2)), ("high", json!(2))])),
+        ("rotation", query("count", &[("rotation", json!("hadamard"))])),
+        ("coordinates", query("count", &[("coordinates", json!(1))])),
+        ("clip", query("count", &[("clip", json!(1.0))])),
+        ("scale", query("count", &[("scale", json!(1))])),
+        ("alike", query("count", &[("weights", json!({ "max": 3 }))])),
+        ("model", query("count", &[("model", json!("granted"))])),
+        ("clip", with(|file| drop(file.as_object_mut().unwrap().remove("clip")))),
+        ("low", with(|file| file["low"] = json!(1.0))),
+    ];
+    for (place, (named, task)) in refused.into_iter().enumerate() {
+        let error = task.map(|task| task.kind).expect_err(&format!("{named}, {place}"));
+        assert!(error.contains(named), "{place}: {error}");
+    }
+    assert_eq!(query("count", &[]).unwrap().kind, Kind::Count);
 }

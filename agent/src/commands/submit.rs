@@ -28,14 +28,23 @@ pub struct Request {
     pub config: PathBuf,
     /// The task it is for.
     pub task: String,
-    /// The vector's file.
-    pub file: PathBuf,
+    /// What is submitted.
+    pub update: Update,
     /// The number of the round it answers.
     pub round: Option<u64>,
     /// The weight, for tasks that have weights.
     pub weight: Option<u32>,
     /// How long to wait for the end of the round; not at all if none.
     pub wait: Option<Duration>,
+}
+
+/// What a device adds to a sum.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// A vector's file.
+    File(PathBuf),
+    /// The answer to a query: a number, or `-` for the one on standard input.
+    Value(String),
 }
 
 /// What became of it.
@@ -67,10 +76,7 @@ impl fmt::Display for Submitted {
 /// with a wait `deadline` or why the round did not take the update.
 pub fn submit(request: &Request) -> Result<Submitted, Failure> {
     let config = Config::load(&request.config)?;
-    let format = Format::of_file(&request.file)?;
-    let bytes = files::read(&request.file, FILE_MAX)?;
-    // Here the file has a name; the agent checks again.
-    intake::read(format, &request.file.display().to_string(), &bytes)?;
+    let (format, bytes) = request.update.read()?;
     let target = target(request, format);
     wait_for(async {
         let agent = agent(&config);
@@ -83,6 +89,38 @@ pub fn submit(request: &Request) -> Result<Submitted, Failure> {
             Some(wait) => follow(&agent, receipt, wait).await.map(Submitted),
         }
     })
+}
+
+impl Update {
+    fn read(&self) -> Result<(Format, Vec<u8>), Failure> {
+        match self {
+            Self::File(file) => {
+                let format = Format::of_file(file)?;
+                let bytes = files::read(file, FILE_MAX)?;
+                // Here the file has a name; the agent checks again.
+                intake::read(format, &file.display().to_string(), &bytes)?;
+                Ok((format, bytes))
+            }
+            Self::Value(text) => Ok((Format::F64, number(text)?.to_le_bytes().to_vec())),
+        }
+    }
+}
+
+fn number(text: &str) -> Result<f64, Failure> {
+    let mut line = String::new();
+    let text = if text == "-" {
+        let read = std::io::stdin().read_line(&mut line);
+        read.map_err(|error| no_number(format!("standard input: {error}")))?;
+        line.trim()
+    } else {
+        text
+    };
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.ok_or_else(|| no_number(format!("{text:?} is no finite number")))
+}
+
+fn no_number(why: String) -> Failure {
+    Failure::new(codes::USAGE, format!("value: {why}"), "--value 37, or --value - and a line")
 }
 
 fn target(request: &Request, format: Format) -> String {

@@ -76,7 +76,9 @@ pub struct TaskBody {
     pub task_sha256: Hash,
     /// Who signed it.
     pub owner: PublicKey,
-    /// Length of the vector.
+    /// `vector`, `count`, `mean`, `histogram` or `quantiles`.
+    pub kind: String,
+    /// Coordinates of the sum.
     pub coordinates: u64,
     /// Width of the ring.
     pub ring_bits: u32,
@@ -84,7 +86,7 @@ pub struct TaskBody {
     pub clip: f64,
     /// Units per 1.0.
     pub scale: u64,
-    /// `skellam` or `none`.
+    /// `skellam`, `discrete_gaussian` or `none`.
     pub mechanism: String,
     /// Fewer contributors: nothing is revealed.
     pub min_contributors: u32,
@@ -215,10 +217,11 @@ impl TaskBody {
     /// For people.
     pub fn text(&self) -> String {
         format!(
-            "{} version {}: {} coordinates, {} devices or more, noise {}, round {} of {}\n\
+            "{} version {}: {}, {} coordinates, {} devices or more, noise {}, round {} of {}\n\
              owner {}\ntask {}",
             self.name,
             self.version,
+            self.kind,
             self.coordinates,
             self.min_contributors,
             self.mechanism,

@@ -18,13 +18,13 @@ use sealsum_protocol::ids::Hash;
 use serde::Deserialize;
 
 use super::{
-    DiagnosticsBody, ModelBody, ProgressBody, RoundLine, RoundsBody, StartRequest, StartedBody,
-    StatusBody, TaskBody, TasksBody, diagnose,
+    AnswerBody, DiagnosticsBody, ModelBody, ProgressBody, RoundLine, RoundsBody, StartRequest,
+    StartedBody, StatusBody, TaskBody, TasksBody, diagnose,
 };
 use crate::models::MODEL_LIMIT;
 use crate::record::RoundRecord;
 use crate::service::Service;
-use crate::tasks;
+use crate::{tasks, vector_file};
 
 /// The routes, for root and the user of this process.
 pub fn router(service: Arc<Service>) -> Router {
@@ -39,6 +39,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/rounds/{id}", get(show_round))
         .route("/v1/rounds/{id}/progress", get(progress))
         .route("/v1/rounds/{id}/result", get(result))
+        .route("/v1/rounds/{id}/answer", get(answer))
         .route("/v1/rounds/{id}/abort", post(abort))
         .route("/v1/diagnostics/{task}", get(diagnostics))
         .with_state(service)
@@ -139,6 +140,20 @@ async fn result(State(service): Shared, Path(id): Path<String>) -> Result<Respon
         Failure::bug(format!("result {}: cannot be read: {error}", path.display()))
     })?;
     Ok(([(CONTENT_TYPE, "application/x-npy")], Body::from(bytes)).into_response())
+}
+
+async fn answer(
+    State(service): Shared,
+    Path(id): Path<String>,
+) -> Result<Json<AnswerBody>, Problem> {
+    let answer = move || {
+        let record = service.rounds.record(service.rounds.resolve(&id)?)?;
+        let file = service.rounds.result_file(record.round)?;
+        let task = tasks::of_round(&service.store, &record)?.task;
+        let unreadable = |error| Failure::bug(format!("result {}: {error}", file.display()));
+        AnswerBody::of(&record, &task, &vector_file::read(&file).map_err(unreadable)?)
+    };
+    Ok(Json(blocking(answer).await?))
 }
 
 async fn abort(

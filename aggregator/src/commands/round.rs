@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::Endpoint;
 use super::endpoint::segment;
-use crate::admin::{ModelBody, ProgressBody, RoundsBody, StartRequest, StartedBody};
+use crate::admin::{AnswerBody, ModelBody, ProgressBody, RoundsBody, StartRequest, StartedBody};
 use crate::models::MODEL_LIMIT;
 use crate::record::{RoundRecord, State};
 use crate::tasks;
@@ -151,6 +151,16 @@ impl Endpoint {
         self.download(&round_path(id, "/result"), out)?;
         let text = format!("{}: the sum over {}", out.display(), contributors(&record));
         Ok(Shown::new(record, text))
+    }
+
+    /// Shows what the sum of a query says.
+    ///
+    /// # Errors
+    /// As [`Endpoint::round_result`]; `usage` if the task sums vectors.
+    pub fn round_answer(&self, id: &str) -> Result<Shown<AnswerBody>, Failure> {
+        let answer: AnswerBody = self.get(&round_path(id, "/answer"))?;
+        let text = answer.text();
+        Ok(Shown::new(answer, text))
     }
 
     /// Ends a running round without a result.

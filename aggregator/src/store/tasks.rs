@@ -90,6 +90,16 @@ impl Store {
         row.transpose()
     }
 
+    /// The task of this hash.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn task_version(&self, sha256: Hash) -> Result<Option<StoredTask>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM tasks WHERE sha256 = ?1");
+        let row = self.read().query_row(&sql, [&sha256.0], |row| Ok(task_of(row))).optional()?;
+        row.transpose()
+    }
+
     /// The newest version of each task, by name.
     ///
     /// # Errors

@@ -2,10 +2,11 @@
 
 use super::{Answer, Estimate};
 use crate::task::Bins;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// A bin, and how many values lie in it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bar {
     /// Where the bin begins.
     pub low: f64,
@@ -34,5 +35,5 @@ pub(super) fn answer(bins: &Bins, sum: &[f64], deviation: f64) -> Answer {
         high: bins.edge(bin + 1),
         count: Estimate { value: *value, deviation },
     };
-    Answer::Histogram((0..bins.count).zip(sum).map(bar).collect())
+    Answer::Histogram { bars: (0..bins.count).zip(sum).map(bar).collect() }
 }

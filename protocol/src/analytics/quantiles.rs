@@ -8,23 +8,24 @@
 
 use super::Answer;
 use crate::task::Bins;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// A value below which a share of all values lies.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quantile {
     /// The share, 0.5 for the median.
     pub share: f64,
     /// The value, within its bin by interpolation.
     pub value: f64,
-    /// Where the value lies if the share is off by two standard deviations downward.
+    /// With 95 %, the value is not below this.
     pub low: f64,
-    /// And upward.
+    /// Nor above this.
     pub high: f64,
 }
 
 const SHARES: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
-/// Error bars hold with 95 %.
+/// For 95 %.
 const DEVIATIONS: f64 = 1.96;
 
 /// The nodes of level 1 to log2 B follow each other; those of level l begin at 2^l - 2.
@@ -56,7 +57,7 @@ pub(super) fn answer(bins: &Bins, sum: &[f64], contributors: f64, deviation: f64
             high: at(target + uncertain),
         }
     };
-    Answer::Quantiles(SHARES.map(quantile).to_vec())
+    Answer::Quantiles { quantiles: SHARES.map(quantile).to_vec() }
 }
 
 /// The counts of the bins, consistent with all levels.

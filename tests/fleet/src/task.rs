@@ -1,7 +1,7 @@
 //! Small tasks, policies and rounds.
 
 use sealsum_protocol::mask::Suite;
-use sealsum_protocol::policy::Policy;
+use sealsum_protocol::policy::{DEFAULT_MAX_BINS, Policy};
 use sealsum_protocol::signature::SecretKey;
 use sealsum_protocol::task::{
     Deadlines, Kind, MAX_COORDINATES, ModelRule, Privacy, Rotation, RoundSpec, SignedTask, Task,
@@ -54,6 +54,7 @@ pub fn policy() -> Policy {
         delta: 1e-5,
         allow_without_noise: vec!["test".to_owned()],
         max_coordinates: MAX_COORDINATES,
+        max_bins: DEFAULT_MAX_BINS,
         min_honest: 2,
         max_round_s: 86_400,
     }
