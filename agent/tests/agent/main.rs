@@ -9,6 +9,7 @@ mod lies;
 mod local_socket;
 mod log;
 mod policy;
+mod queries;
 mod rounds;
 mod tpm_trouble;
 mod world;

@@ -24,7 +24,7 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// Four devices whose policy takes the owner's tasks of three contributors and more.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::over(World::new().with_aggregator())
     }
 
@@ -44,21 +44,38 @@ impl Fleet {
         Self { world, devices, agents, key }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn device(&self, number: usize) -> &Device {
+        &self.devices[number]
+    }
+
+    pub(crate) fn aggregator(&self, arguments: &[&str]) -> Answer {
+        self.world.aggregator(arguments)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
         self.world.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Signs and publishes a task.
     fn publish(&self, name: &str, settings: &Settings) {
-        let signed = self.sign(name, settings);
+        self.publish_file(name, &settings.task(name));
+    }
+
+    /// Signs and publishes a task from its file's text.
+    pub(crate) fn publish_file(&self, name: &str, text: &str) {
+        let signed = self.sign_file(name, text);
         self.world.aggregator(&["task", "create", &signed]).data();
     }
 
     /// Signs a task; where the file is.
     pub(crate) fn sign(&self, name: &str, settings: &Settings) -> String {
+        self.sign_file(name, &settings.task(name))
+    }
+
+    fn sign_file(&self, name: &str, text: &str) -> String {
         let (file, signed) =
             (self.path(&format!("{name}.toml")), self.path(&format!("{name}.signed")));
-        fs::write(&file, settings.task(name)).unwrap();
+        fs::write(&file, text).unwrap();
         let key = self.key.to_str().unwrap();
         self.world
             .aggregator(&["task", "sign", &file, "--owner-key", key, "--out", &signed])
@@ -72,7 +89,7 @@ impl Fleet {
         self.devices[number].run(&["submit", "--task", task, &file])
     }
 
-    fn start(&self, task: &str) -> String {
+    pub(crate) fn start(&self, task: &str) -> String {
         let started = self.world.aggregator(&["round", "start", "--task", task]);
         started.data()["round"].as_str().unwrap().to_owned()
     }
@@ -96,7 +113,7 @@ impl Fleet {
     }
 
     /// The sum of a round that finished.
-    fn result(&self, round: &str) -> Vec<f64> {
+    pub(crate) fn result(&self, round: &str) -> Vec<f64> {
         self.await_round(round, "end", |record| record["state"] == "finished");
         let file = self.path("result.npy");
         self.world.aggregator(&["round", "result", round, "--out", &file]).data();

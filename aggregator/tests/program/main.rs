@@ -8,6 +8,7 @@ mod lifecycle;
 mod log_proofs;
 mod own_log;
 mod program;
+mod queries;
 mod refusals;
 mod revocation;
 mod rounds;

@@ -19,8 +19,8 @@ use sealsum_attest::ids::DeviceId as AttestedId;
 use sealsum_attest::roster_proof::RosterProof;
 use sealsum_daemon::Failure;
 use sealsum_protocol::client::{
-    self, Acknowledged, Advertised, Answers, Checking, Identity, Masking, Once, Sharing, Signed,
-    Uploading,
+    self, Acknowledged, Advertised, Answers, Checking, Identity, Masking, Once, Quantized, Sharing,
+    Signed, Uploading,
 };
 use sealsum_protocol::codec::Message;
 use sealsum_protocol::exchange::ExchangeKey;
@@ -439,7 +439,19 @@ impl Device {
         masking: Masking,
         update: &[f64],
     ) -> Result<Checking, DeviceError> {
-        let mut uploading = self.prepare_upload(masking, update)?;
+        let uploading = self.prepare_upload(masking, update)?;
+        self.upload_masked(round, uploading)
+    }
+
+    /// Uploads what is masked.
+    ///
+    /// # Errors
+    /// When the aggregator refuses.
+    pub fn upload_masked(
+        &mut self,
+        round: RoundId,
+        mut uploading: Uploading,
+    ) -> Result<Checking, DeviceError> {
         for index in 0..uploading.chunks() {
             let chunk = uploading.chunk(index);
             self.send_chunk(round, index, &chunk)?;
@@ -460,6 +472,18 @@ impl Device {
     ) -> Result<Uploading, DeviceError> {
         let quantized = masking.prepare(update, self.weight, &mut self.rng);
         let quantized = quantized.map_err(|error| refused("vector", error))?;
+        self.mask(masking, quantized)
+    }
+
+    /// Masks integers, whatever they are.
+    ///
+    /// # Errors
+    /// When they do not suit the task, or the device is too late.
+    pub fn mask(
+        &mut self,
+        masking: Masking,
+        quantized: Quantized,
+    ) -> Result<Uploading, DeviceError> {
         let masked = masking.mask(quantized, &mut self.once, now());
         masked.map_err(|error| refused("vector", error))
     }
