@@ -57,6 +57,12 @@ impl Noise {
         Some(total.epsilon(self.delta, Orders::Integer))
     }
 
+    /// Epsilon of one round for a device whose noise alone is honest; none beyond what can be
+    /// counted.
+    pub fn epsilon_if_alone(&self) -> Option<f64> {
+        self.alone.map(|alone| alone.epsilon(self.delta, Orders::Integer))
+    }
+
     /// Standard deviation of the noise in one coordinate of a sum over `contributors`, in the
     /// task's own units (not integer units).
     pub fn deviation(&self, task: &Task, contributors: usize) -> f64 {
@@ -81,7 +87,7 @@ impl Noise {
             epsilon_round: Some(self.epsilon()),
             epsilon_task: self.epsilon_with(before),
             delta: Some(self.delta),
-            epsilon_if_alone: self.alone.map(|alone| alone.epsilon(self.delta, Orders::Integer)),
+            epsilon_if_alone: self.epsilon_if_alone(),
         }
     }
 }

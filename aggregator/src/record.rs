@@ -348,6 +348,22 @@ pub(crate) mod tests {
         }
     }
 
+    /// What a round without noise gives.
+    pub(crate) fn result() -> ResultRecord {
+        ResultRecord {
+            file_sha256: Hash([2; 32]),
+            coordinates: 15,
+            dtype: "f64".into(),
+            kind: "sum".into(),
+            weight_sum: None,
+            norm: 1.0,
+            norm_ratio: None,
+            noise_deviation: None,
+            noise_audit: None,
+            canary_ok: true,
+        }
+    }
+
     /// The keys of an object, one `a.b` per line.
     fn keys(value: &serde_json::Value, prefix: &str, found: &mut Vec<String>) {
         for (key, value) in value.as_object().into_iter().flatten() {

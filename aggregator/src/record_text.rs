@@ -46,6 +46,14 @@ impl RoundRecord {
                 let _ = write!(text, " ({ratio:.2} times the last)");
             }
             let _ = writeln!(text, ", sha256 {}", result.file_sha256);
+            if let Some(deviation) = result.noise_deviation {
+                let _ = write!(text, "noise: deviation {deviation:.3e} in each coordinate");
+                if let Some(audit) = result.noise_audit {
+                    let (found, chance) = (audit.ratio * 100.0, audit.deviation * 100.0);
+                    let _ = write!(text, ", {found:.0} ± {chance:.0} % of it found in the padding");
+                }
+                text.push('\n');
+            }
         }
         let privacy = &self.privacy;
         match (privacy.epsilon_round, privacy.epsilon_task, privacy.delta) {

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use sealsum_protocol::ids::{DeviceId, RoundId};
 use serde::{Deserialize, Serialize};
 
+use crate::audit::NoiseAudit;
 use crate::record::{RoundRecord, State};
 
 /// `diagnostics`.
@@ -26,7 +27,7 @@ pub struct DiagnosticsBody {
 /// Something that stands out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// `norm_jump`, `round_aborted`, `device_blamed` or `device_drops_often`.
+    /// `norm_jump`, `noise_audit`, `round_aborted`, `device_blamed` or `device_drops_often`.
     pub code: String,
     /// The round, if it is about one.
     pub round: Option<RoundId>,
@@ -79,6 +80,15 @@ fn findings_of_round(record: &RoundRecord) -> Vec<Finding> {
         let message = format!("the norm of round {number} is {ratio:.2} times the last");
         found.push(finding("norm_jump", None, message));
     }
+    let audit = record.result.as_ref().and_then(|result| result.noise_audit);
+    if let Some(audit) = audit.filter(NoiseAudit::strays) {
+        let message = format!(
+            "round {number} holds {:.0} % of the noise that was promised, where {:.0} % would be chance",
+            audit.ratio * 100.0,
+            audit.deviation * 100.0
+        );
+        found.push(finding("noise_audit", None, message));
+    }
     found.extend(record.devices.blamed.iter().map(|blamed| {
         let message = format!("round {number}: device {} sent {}", blamed.device, blamed.code);
         finding("device_blamed", Some(blamed.device), message)
@@ -129,7 +139,7 @@ impl DiagnosticsBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::running_record;
+    use crate::record::tests::{result, running_record};
     use crate::record::{BlamedRecord, DroppedRecord, StepName};
 
     fn record(number: u64, lost: &[u8]) -> RoundRecord {
@@ -147,6 +157,21 @@ mod tests {
         let quiet = diagnose("t", &[record(1, &[2]), record(2, &[])]);
         assert_eq!((quiet.rounds, quiet.findings.len()), (2, 0));
         assert_eq!(diagnose("t", &[]).survival, None);
+    }
+
+    #[test]
+    fn noise_that_strays_is_named() {
+        let mut audited = record(1, &[]);
+        let codes = |ratio: f64, audited: &mut RoundRecord| {
+            let mut result = result();
+            result.noise_audit = Some(NoiseAudit { ratio, deviation: 0.01 });
+            audited.result = Some(result);
+            diagnose("t", &[audited.clone()]).findings.into_iter().map(|found| found.code).collect()
+        };
+        let quiet: Vec<String> = codes(1.04, &mut audited);
+        assert!(quiet.is_empty(), "{quiet:?}");
+        assert_eq!(codes(0.9, &mut audited), ["noise_audit"]);
+        assert_eq!(codes(1.1, &mut audited), ["noise_audit"]);
     }
 
     #[test]

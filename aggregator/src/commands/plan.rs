@@ -13,6 +13,12 @@ use crate::privacy::Noise;
 pub struct Plan {
     /// The task's name.
     pub task: String,
+    /// `vector`, `count`, `mean`, `histogram` or `quantiles`.
+    pub kind: String,
+    /// Units per 1.0.
+    pub scale: u64,
+    /// Coordinates that are summed: with the weight and the padding of a rotation.
+    pub summed_coordinates: u64,
     /// Width of the ring that the task names.
     pub ring_bits: u32,
     /// The fewest bits that hold a sum with its noise but for one round in 10^9.
@@ -57,6 +63,8 @@ pub struct CohortPlan {
     pub epsilon_round: Option<f64>,
     /// Epsilon of all rounds that the task allows.
     pub epsilon_task: Option<f64>,
+    /// Epsilon of one round for a device that alone is honest: everybody else's noise is known.
+    pub epsilon_if_alone: Option<f64>,
 }
 
 impl Plan {
@@ -72,6 +80,9 @@ impl Plan {
         };
         Ok(Self {
             task: task.name.clone(),
+            kind: task.kind.name().to_owned(),
+            scale: task.scale,
+            summed_coordinates: task.summed_coordinates() as u64,
             ring_bits: task.ring_bits.into(),
             ring_bits_needed: bits_needed(task)?.into(),
             upload_bytes: (0..layout.chunks()).map(|i| layout.chunk_wire_len(i) as u64).sum(),
@@ -90,8 +101,15 @@ impl Plan {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = format!(
-            "task {}: ring of {} bits ({} needed), {} bytes up per device\n",
-            self.task, self.ring_bits, self.ring_bits_needed, self.upload_bytes
+            "task {}: {} of {} coordinates in units of 1/{}, ring of {} bits ({} needed), {} bytes \
+             up per device\n",
+            self.task,
+            self.kind,
+            self.summed_coordinates,
+            self.scale,
+            self.ring_bits,
+            self.ring_bits_needed,
+            self.upload_bytes
         );
         for cohort in &self.cohorts {
             cohort.write(&mut text, self.delta);
@@ -127,6 +145,7 @@ impl CohortPlan {
             mean_deviation: None,
             epsilon_round: None,
             epsilon_task: None,
+            epsilon_if_alone: None,
         }
     }
 
@@ -147,6 +166,7 @@ impl CohortPlan {
             mean_deviation: deviation.map(|deviation| deviation / f64::from(devices)),
             epsilon_round: noise.map(Noise::epsilon),
             epsilon_task: noise.and_then(|noise| noise.epsilon_of(task.max_rounds)),
+            epsilon_if_alone: noise.and_then(Noise::epsilon_if_alone),
         }
     }
 
@@ -168,14 +188,22 @@ impl CohortPlan {
     fn write(&self, text: &mut String, delta: Option<f64>) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", self.sentence());
-        if let (Some(round), Some(sum), Some(mean), Some(delta)) =
-            (self.epsilon_round, self.sum_deviation, self.mean_deviation, delta)
-        {
-            let all = self.epsilon_task.map_or("unbounded".to_owned(), |all| format!("{all:.3}"));
+        if let (Some(round), Some(sum), Some(mean), Some(variance), Some(delta)) = (
+            self.epsilon_round,
+            self.sum_deviation,
+            self.mean_deviation,
+            &self.noise_variance,
+            delta,
+        ) {
+            let bounded = |epsilon: Option<f64>| {
+                epsilon.map_or("unbounded".to_owned(), |epsilon| format!("{epsilon:.3}"))
+            };
+            let (all, alone) = (bounded(self.epsilon_task), bounded(self.epsilon_if_alone));
             let _ = writeln!(
                 text,
-                "  expected error {sum:.3e} per coordinate of the sum, {mean:.3e} of the mean; \
-                 epsilon {round:.3} a round, {all} for all rounds (delta {delta:e})"
+                "  noise of variance {variance} units a device; expected error {sum:.3e} per \
+                 coordinate of the sum, {mean:.3e} of the mean\n  epsilon {round:.3} a round, {all} \
+                 for all rounds (delta {delta:e}); {alone} a round if nobody else is honest"
             );
         }
     }
