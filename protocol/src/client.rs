@@ -19,6 +19,7 @@ pub mod advertise;
 pub mod check;
 pub mod mask;
 pub mod once;
+pub mod roster;
 pub mod share;
 pub mod unmask;
 
@@ -26,8 +27,11 @@ pub use advertise::{Advertised, Advertising, Answers, Identity, Mark, RoundMarks
 pub use check::{Checking, Signed, SurvivorsAgreed};
 pub use mask::{Masking, Quantized, Uploading, prepare};
 pub use once::{Once, OnceCounter};
+pub use roster::VerifiedRoster;
 pub use share::{Acknowledged, Sharing};
 pub use unmask::Unmasking;
+
+use std::sync::Arc;
 
 use crate::bitmap::Bitmap;
 use crate::cohort::Cohort;
@@ -78,7 +82,7 @@ impl Limits {
 
 /// A device's place in a round, from the roster on.
 pub struct Seat {
-    cohort: Cohort,
+    cohort: Arc<Cohort>,
     own: usize,
     signing: SecretKey,
     limits: Limits,

@@ -1,7 +1,7 @@
 //! What a device refuses before it enters a round and when it is shown a roster.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
-use sealsum_protocol::client::{self, Advertised, Answers, Sharing};
+use sealsum_protocol::client::{self, Advertised, Answers, Sharing, VerifiedRoster};
 use sealsum_protocol::dp::Law;
 use sealsum_protocol::error::{Error, Refusal};
 use sealsum_protocol::exchange::ExchangeKey;
@@ -335,6 +335,41 @@ fn a_roster_without_the_own_entry_as_it_was_sent_is_refused() {
     let mut shown = Shown::new(5);
     shown.roster.entries[0].signature.push(0);
     assert_eq!(shown.refusal().guard, Guard::OwnEntry);
+}
+
+#[test]
+fn devices_of_one_host_share_a_verified_roster_and_each_finds_its_own_entry() {
+    let verify = |shown: &mut Shown| {
+        VerifiedRoster::new(&shown.client, &shown.roster, &mut shown.registry, shown.now).unwrap()
+    };
+    let share = |shown: Shown, verified: &VerifiedRoster| {
+        shown.client.share_among(verified, &shown.identity, shown.now, &mut rng(2))
+    };
+    let mut shown = Shown::new(4);
+    let verified = verify(&mut shown);
+    let alone = Shown::new(4).share().unwrap().1;
+    assert_eq!(share(shown, &verified).unwrap().1, alone, "the same shares either way");
+
+    // Of the same round, but with another entry of this device.
+    let mut other = Shown::new(4);
+    other.client = entered_anew(other.client.spec().clone());
+    let refused = share(other, &verified).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::Refusal(refusal) if refusal.guard == Guard::OwnEntry));
+
+    let another_round = Shown::of(4, task(4, |fields| fields.max_rounds = 7), policy());
+    let refused = share(another_round, &verified).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::Misuse(_)), "{refused}");
+}
+
+/// Device 0 in the same round, with other keys.
+fn entered_anew(spec: RoundSpec) -> Advertised {
+    let (device, mut marks) = (Device::new(0), Marks::default());
+    let (identity, answers) = (device.identity(), Answers::default());
+    let advertising =
+        client::advertise(spec, &identity, &policy(), &answers, &mut marks, START, &mut rng(9));
+    let advertising = advertising.unwrap();
+    let signature = device.tpm.sign(advertising.statement()).0.to_vec();
+    advertising.sign(signature).0
 }
 
 #[test]

@@ -1,28 +1,28 @@
 //! Step 2: check the roster, deal shares of the two secrets, keep what the neighbours dealt.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rand_core::CryptoRng;
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::advertise::{Advertised, EntrySecrets};
 use super::mask::Masking;
+use super::roster::VerifiedRoster;
 use super::{Seat, in_time};
 use crate::bitmap::Bitmap;
 use crate::channel::{self, OwnKeys, PLAIN_BYTES, Receiver, Sender, Side};
 use crate::cohort::Cohort;
-use crate::error::{Error, Refusal, require, require_of};
-use crate::exchange::{self, ExchangeKey};
+use crate::error::{Error, Refusal, require};
+use crate::exchange::ExchangeKey;
 use crate::guard::Guard;
 use crate::ids::Hash;
-use crate::membership::{Membership, Voucher};
+use crate::membership::Membership;
 use crate::merkle;
 use crate::messages::{
     DealtShare, InboundShare, InboundShares, Roster, ShareAck, SharedKeys, Sharers,
 };
 use crate::policy;
-use crate::roster::{Entry, SignedEntry, roster_root};
+use crate::roster::roster_root;
 use crate::scalar::SecretScalar;
 use crate::shamir::{self, Share};
 use crate::time::Now;
@@ -77,11 +77,25 @@ impl Advertised {
         rng: &mut impl CryptoRng,
     ) -> Result<(Sharing, SharedKeys), Error> {
         in_time(now, self.limits.roster, "the roster")?;
-        let own = check_roster(&self, roster)?;
-        check_members(&self, roster, membership, now)?;
-        let entries: Vec<Entry> =
-            roster.entries.iter().map(|signed| signed.entry.clone()).collect();
-        let cohort = Cohort::new(&self.spec, entries, self.corrupt_fleet)?;
+        let verified = VerifiedRoster::new(&self, roster, membership, now)?;
+        self.share_among(&verified, identity, now, rng)
+    }
+
+    /// The same for a roster that was verified already, by a device of the same host in the same
+    /// round under the same policy: what is left is this device's own entry.
+    ///
+    /// # Errors
+    /// As [`Advertised::share`].
+    pub fn share_among(
+        self,
+        verified: &VerifiedRoster,
+        identity: &ExchangeKey,
+        now: Now,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Sharing, SharedKeys), Error> {
+        in_time(now, self.limits.roster, "the roster")?;
+        let own = verified.place_of(&self)?;
+        let cohort = verified.cohort();
         policy::check_honest(&self.policy, &cohort.parameters)?;
         let EntrySecrets { mask, channel, signing } = self.secrets;
         let mask_key = transcript::mask_key(&cohort.transcript.params_hash, &mask);
@@ -91,95 +105,6 @@ impl Advertised {
         let message = deal(&seat, &mask, &self_mask, senders, rng)?;
         Ok((Sharing { seat, secrets: MaskSecrets { mask_key, self_mask }, receivers }, message))
     }
-}
-
-/// What can be checked without certificates. Returns this device's place.
-fn check_roster(round: &Advertised, roster: &Roster) -> Result<usize, Refusal> {
-    let entries = &roster.entries;
-    let ordered = entries.is_sorted_by(|a, b| a.entry.device < b.entry.device);
-    require(ordered, Guard::RosterEncoding, || "device ids do not strictly increase".into())?;
-    let own = entries.iter().position(|signed| signed.entry.device == round.own.entry.device);
-    let own = own.ok_or_else(|| Refusal::new(Guard::OwnEntry, "it is missing"))?;
-    require(entries[own] == round.own, Guard::OwnEntry, || "it is altered".into())?;
-    let task = &round.spec.signed_task.task;
-    let size = task.min_contributors as usize..=task.max_devices as usize;
-    require(size.contains(&entries.len()), Guard::CohortSize, || {
-        format!("{} devices, the task takes {} to {}", entries.len(), size.start(), size.end())
-    })?;
-    check_keys(entries)?;
-    Ok(own)
-}
-
-/// Keys are sound and no two are equal, of any kind.
-fn check_keys(entries: &[SignedEntry]) -> Result<(), Refusal> {
-    let mut seen = BTreeSet::new();
-    for SignedEntry { entry, .. } in entries {
-        check_entry_keys(entry)?;
-        let keys = [
-            entry.mask_key,
-            entry.channel_key,
-            entry.signing_key.0,
-            entry.static_key,
-            entry.certificate.0,
-        ];
-        for key in keys {
-            require_of(seen.insert(key), Guard::DuplicateKey, entry.device, || {
-                "a key or certificate occurs twice".into()
-            })?;
-        }
-    }
-    Ok(())
-}
-
-/// Refuses an entry with a key that is not canonical or of low order; both ends check.
-pub(crate) fn check_entry_keys(entry: &Entry) -> Result<(), Refusal> {
-    let sound = [&entry.mask_key, &entry.channel_key, &entry.static_key]
-        .into_iter()
-        .all(exchange::is_sound)
-        && entry.signing_key.is_sound();
-    require_of(sound, Guard::BadKey, entry.device, || "not canonical, or of low order".into())
-}
-
-/// The authority's list first, then each entry against it. Everybody is verified, not only
-/// neighbours: the sizes of sets and the windows of the ring count all.
-fn check_members(
-    round: &Advertised,
-    roster: &Roster,
-    membership: &mut dyn Membership,
-    now: Now,
-) -> Result<(), Refusal> {
-    membership
-        .admit_status_list(&roster.status_list, now.unix_s)
-        .map_err(|error| Refusal::new(error.guard(), error.to_string()))?;
-    let params_hash = round.spec.params_hash();
-    roster
-        .entries
-        .iter()
-        .try_for_each(|signed| check_member(signed, &params_hash, membership, now.unix_s))
-}
-
-/// Refuses an entry that its certificate does not carry; both ends check.
-pub(crate) fn check_member(
-    signed: &SignedEntry,
-    params_hash: &Hash,
-    membership: &dyn Membership,
-    now_unix_s: u64,
-) -> Result<(), Refusal> {
-    let entry = &signed.entry;
-    let named = Hash(Sha256::digest(&signed.certificate).into()) == entry.certificate;
-    require_of(named, Guard::Certificate, entry.device, || "not the one the entry names".into())?;
-    let voucher = Voucher {
-        device: entry.device,
-        certificate: &signed.certificate,
-        statement: &entry.statement(params_hash),
-        signature: &signed.signature,
-    };
-    let member = membership
-        .verify(&voucher, now_unix_s)
-        .map_err(|error| Refusal::of(error.guard(), entry.device, error.to_string()))?;
-    require_of(member.static_key == entry.static_key, Guard::Certificate, entry.device, || {
-        "names another X25519 identity".into()
-    })
 }
 
 type Channels = (Vec<(usize, Sender)>, BTreeMap<usize, Receiver>);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Members, Output, Record, Round, Stage, Step};
-use crate::client::share::{check_entry_keys, check_member};
+use crate::client::roster::{check_entry_keys, check_member};
 use crate::codec::Message;
 use crate::cohort::Cohort;
 use crate::error::{AbortCode, Refusal, require_of};
