@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use sealsum_attest::certificate::Identity;
 use sealsum_daemon::cli::Text;
 use sealsum_daemon::http::{self, Connections, Limits, UnixSocket};
@@ -62,7 +61,8 @@ pub fn run(config: &Path, ready_file: Option<&Path>) -> Result<Text, Failure> {
     let _lock = lock::single_instance(&config.state_dir)?;
     ready::clear(ready_file)?;
     let own = certificate::open(&config)?;
-    allow_many_files();
+    // Each device holds a connection; the usual 1024 would be the end of a large cohort.
+    sealsum_daemon::allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -71,15 +71,6 @@ pub fn run(config: &Path, ready_file: Option<&Path>) -> Result<Text, Failure> {
     // Whatever still waits for a disk or a peer does not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(Text(String::new()))
-}
-
-/// Each device holds a connection; the usual 1024 would be the end of a large cohort.
-fn allow_many_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the number of open files cannot be raised");
-    }
 }
 
 async fn serve(config: Config, own: Own, ready_file: Option<&Path>) -> Result<(), Failure> {

@@ -25,3 +25,14 @@ pub use program::Program;
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
+
+/// Raises the number of files that this process may have open, connections included, as far as it
+/// may.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the number of open files cannot be raised");
+    }
+}

@@ -11,6 +11,7 @@ use sealsum_protocol::signature::PublicKey;
 use sealsum_test_support::Process;
 use serde_json::Value;
 
+use crate::memory::Memory;
 use crate::staging::{FLEET, NOT_STAGING, Staging};
 use crate::task::TaskText;
 use crate::wire::{Connection, client_config};
@@ -100,7 +101,7 @@ fn failure(error: &Value, exit: i32) -> Failure {
 /// A running aggregator of the staging fleet.
 pub struct Aggregator {
     /// The tool's own process, gone when this is.
-    _process: Option<Process>,
+    process: Option<Process>,
     scratch: PathBuf,
     program: Program,
     dir: PathBuf,
@@ -124,8 +125,8 @@ impl Aggregator {
         program.run(&[&["init"], &told[..], &token, &places].concat())?.done()?;
         let (process, address) = run(&program, &dir, scratch)?;
         let owner_key = owner_key(&program, staging)?;
-        let (scratch, _process) = (scratch.to_owned(), Some(process));
-        Ok(Self { _process, scratch, program, dir, owner_key, address })
+        let (scratch, process) = (scratch.to_owned(), Some(process));
+        Ok(Self { process, scratch, program, dir, owner_key, address })
     }
 
     /// An operator's, which must be the staging fleet's; files on the way are below `scratch`.
@@ -143,7 +144,12 @@ impl Aggregator {
         demand_pinned_ca(staging, &address)?;
         let owner_key = owner_key(&program, staging)?;
         let (scratch, dir) = (scratch.to_owned(), dir.to_owned());
-        Ok(Self { _process: None, scratch, program, dir, owner_key, address })
+        Ok(Self { process: None, scratch, program, dir, owner_key, address })
+    }
+
+    /// How much memory it takes, if it is the tool's own.
+    pub fn memory(&self) -> Option<Memory> {
+        Memory::of(self.process.as_ref()?.id())
     }
 
     fn cli(&self, arguments: &[&str]) -> Result<Said, Failure> {

@@ -13,6 +13,7 @@ use sealsum_protocol::ids::{DeviceId, RoundId};
 use crate::conduct::{After, Conduct, Floor, Onward};
 use crate::device::{Device, DeviceError, Home};
 use crate::fleet::DAY;
+use crate::vector::Vector;
 
 /// Threads for the devices of one round.
 const THREADS: usize = 8;
@@ -50,7 +51,7 @@ pub struct Part {
     /// How it behaves.
     pub conduct: Conduct,
     /// Its vector.
-    pub vector: Vec<f64>,
+    pub vector: Vector,
 }
 
 /// A device within a round.
@@ -209,7 +210,7 @@ impl Member {
     ) -> Result<Done, DeviceError> {
         let masking = self.device.sharers(round, acknowledged)?;
         let shared = masking.shared().clone();
-        let mut uploading = self.device.prepare_upload(masking, &part.vector)?;
+        let mut uploading = self.device.prepare_upload(masking, &part.vector.values())?;
         let onward = part.conduct.upload(self.floor(round), &shared, &mut uploading)?;
         Ok((onward, Place::Uploaded(uploading.acknowledged()), After::Uploading))
     }

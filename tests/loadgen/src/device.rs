@@ -20,11 +20,11 @@ use sealsum_attest::roster_proof::RosterProof;
 use sealsum_daemon::Failure;
 use sealsum_protocol::client::{
     self, Acknowledged, Advertised, Answers, Checking, Identity, Masking, Once, Quantized, Sharing,
-    Signed, Uploading,
+    Signed, Uploading, VerifiedRoster,
 };
 use sealsum_protocol::codec::Message;
 use sealsum_protocol::exchange::ExchangeKey;
-use sealsum_protocol::ids::{DeviceId, RoundId};
+use sealsum_protocol::ids::{DeviceId, Hash, RoundId};
 use sealsum_protocol::messages::{
     Advertise, Announcement, ConsistencySignature, InboundShares, Quorum, Reveal, Roster, ShareAck,
     SharedKeys, Sharers, Survivors,
@@ -40,6 +40,7 @@ use self::error::{demand, refused, unreadable};
 use self::members::Members;
 use self::memory::{Counter, Marks};
 use crate::fleet::{FleetKeys, Leaf, Validity};
+use crate::rosters::{Checks, Rosters};
 use crate::wire::{Answer, Connection, client_config};
 
 /// Longest that a device asks for what is not there yet.
@@ -55,6 +56,8 @@ pub struct Home {
     pub policy: Policy,
     /// Their secrets follow from it.
     pub seed: u64,
+    /// Who verifies rosters.
+    pub rosters: Rosters,
 }
 
 impl Home {
@@ -74,7 +77,8 @@ impl Home {
             "max_epsilon": 1000.0,
         }));
         let policy = policy.map_err(|error| Failure::bug(format!("policy: {error}")))?;
-        Ok(Self { fleet, address: address.to_owned(), policy, seed })
+        let rosters = Rosters::new(Checks::Each);
+        Ok(Self { fleet, address: address.to_owned(), policy, seed, rosters })
     }
 }
 
@@ -379,12 +383,27 @@ impl Device {
         round: RoundId,
         advertised: Advertised,
     ) -> Result<(Sharing, SharedKeys), DeviceError> {
-        let roster: Roster = self.fetch(round, "roster")?;
+        let answer = self.poll(&format!("/v1/rounds/{round}/roster?wait=20"))?;
+        let bytes = demand(answer, 200, "roster")?.body;
+        let home = Arc::clone(&self.home);
+        let hash = Hash(Sha256::digest(&bytes).into());
+        let verified = home.rosters.of(round, hash, || self.verify(round, &advertised, &bytes))?;
+        let (identity, rng) = (&self.x25519, &mut self.rng);
+        let shared = advertised.share_among(&verified, identity, now(), rng);
+        shared.map_err(|error| refused("roster", error))
+    }
+
+    fn verify(
+        &mut self,
+        round: RoundId,
+        advertised: &Advertised,
+        roster: &[u8],
+    ) -> Result<VerifiedRoster, DeviceError> {
+        let roster = Roster::from_bytes(roster).map_err(|error| unreadable("roster", &error))?;
         self.demand_logged(round, &roster)?;
         let mut members = Members::of(self.home.fleet.ca()?);
-        let (identity, rng) = (&self.x25519, &mut self.rng);
-        let shared = advertised.share(&roster, identity, &mut members, now(), rng);
-        shared.map_err(|error| refused("roster", error))
+        let verified = VerifiedRoster::new(advertised, &roster, &mut members, now());
+        verified.map_err(|refusal| refused("roster", refusal))
     }
 
     fn demand_logged(&mut self, round: RoundId, roster: &Roster) -> Result<(), DeviceError> {

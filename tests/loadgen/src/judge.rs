@@ -128,9 +128,9 @@ fn judge_sum(parts: &[Part], contributors: &[usize], observed: &Observed, wrong:
 
 /// Sums of few multiples of 1/64 are exact in an f64.
 fn exact_sum(parts: &[Part], contributors: &[usize]) -> Vec<f64> {
-    let mut sum = vec![0.0; parts.first().map_or(0, |part| part.vector.len())];
+    let mut sum = vec![0.0; parts.first().map_or(0, |part| part.vector.coordinates())];
     for part in contributors.iter().filter_map(|index| parts.get(*index)) {
-        sum.iter_mut().zip(&part.vector).for_each(|(total, value)| *total += value);
+        sum.iter_mut().zip(part.vector.values()).for_each(|(total, value)| *total += value);
     }
     sum
 }

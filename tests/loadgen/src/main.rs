@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, value_parser};
 use sealsum_daemon::cli::{self, Format, Text};
 use sealsum_daemon::{Failure, codes, shutdown};
+use sealsum_loadgen::rosters::Checks;
 use sealsum_loadgen::run::{Request, run};
 use sealsum_loadgen::scenario::Scenario;
 use sealsum_loadgen::staging::{Staging, settings};
@@ -52,11 +53,14 @@ struct ScenarioArgs {
     #[arg(long, value_enum, required = true)]
     scenario: Option<Scenario>,
     /// Devices of a round
-    #[arg(long, value_name = "N", default_value = "12", value_parser = value_parser!(u32).range(6..=500))]
+    #[arg(long, value_name = "N", default_value = "12", value_parser = value_parser!(u32).range(6..=10_000))]
     devices: u32,
     /// Coordinates of a vector
     #[arg(long, value_name = "D", default_value = "64", value_parser = value_parser!(u32).range(1..=1_048_576))]
     coordinates: u32,
+    /// Who verifies rosters [default: each device, or one for all from 500 devices on]
+    #[arg(long, value_enum, value_name = "WHO")]
+    roster_checks: Option<Checks>,
     /// Rounds [default: each kind of the scenario once]
     #[arg(long, value_name = "R", value_parser = value_parser!(u32).range(1..=10_000))]
     rounds: Option<u32>,
@@ -73,6 +77,9 @@ struct ScenarioArgs {
     #[arg(long, value_name = "PATH")]
     aggregator_program: Option<PathBuf>,
 }
+
+/// From so many devices on one verifies a roster for all.
+const MANY: usize = 500;
 
 fn main() -> ExitCode {
     cli::guard(run_command)
@@ -96,7 +103,9 @@ fn run_command() -> ExitCode {
 
 fn run_scenario(format: Format, scenario: Scenario, arguments: ScenarioArgs) -> ExitCode {
     let size = Size { devices: arguments.devices as usize, coordinates: arguments.coordinates };
+    let usual = if size.devices < MANY { Checks::Each } else { Checks::Once };
     let request = Request {
+        checks: arguments.roster_checks.unwrap_or(usual),
         scenario,
         size,
         rounds: arguments.rounds.map(|rounds| rounds as usize),

@@ -7,7 +7,10 @@ use sealsum_daemon::Failure;
 use sealsum_daemon::cli::Format;
 use sealsum_daemon::codes::{Code, Exit};
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::memory::Memory;
+use crate::rosters::{Checks, Rosters};
 use crate::scenario::Scenario;
 
 /// A round did not end as the protocol says.
@@ -30,6 +33,8 @@ pub struct RoundReport {
     pub wrong: Vec<String>,
     /// How long it took.
     pub seconds: f64,
+    /// How long each step of it took, as the aggregator says.
+    pub steps: Value,
 }
 
 /// What came of all rounds.
@@ -47,6 +52,14 @@ pub struct Report {
     pub as_expected: usize,
     /// Rounds that did not.
     pub not_as_expected: usize,
+    /// Memory of the aggregator, if it is the tool's own.
+    pub aggregator: Option<Memory>,
+    /// Memory of the tool itself.
+    pub loadgen: Option<Memory>,
+    /// Who verified rosters.
+    pub roster_checks: Checks,
+    /// CPU seconds that it takes a device to verify a roster.
+    pub roster_check_s: Option<f64>,
     /// Each of them, by number.
     pub rounds: Vec<RoundReport>,
 }
@@ -68,7 +81,22 @@ impl Report {
             seed,
             as_expected,
             not_as_expected: rounds.len() - as_expected,
+            aggregator: None,
+            loadgen: None,
+            roster_checks: Checks::Each,
+            roster_check_s: None,
             rounds,
+        }
+    }
+
+    /// With what the run took.
+    pub fn with(self, aggregator: Option<Memory>, rosters: &Rosters) -> Self {
+        Self {
+            aggregator,
+            loadgen: Memory::of(std::process::id()),
+            roster_checks: rosters.checks(),
+            roster_check_s: rosters.alone_s(),
+            ..self
         }
     }
 
@@ -95,6 +123,17 @@ impl fmt::Display for Report {
             self.coordinates,
             self.seed
         )?;
+        if let Some(memory) = self.aggregator {
+            let (peak, own) = (memory.peak_mb, memory.anonymous_mb);
+            writeln!(f, "aggregator: {peak:.0} MB at most, {own:.0} MB of its own at the end")?;
+        }
+        if let (Checks::Once, Some(seconds)) = (self.roster_checks, self.roster_check_s) {
+            writeln!(
+                f,
+                "one device verified the roster for all; for itself it takes each {seconds:.2} s of \
+                 CPU"
+            )?;
+        }
         let (good, bad) = (self.as_expected, self.not_as_expected);
         write!(f, "loadgen: {good} rounds as expected, {bad} not")
     }
@@ -148,6 +187,7 @@ mod tests {
             outcome: "exact sum of 5".to_owned(),
             wrong: wrong.iter().map(|text| (*text).to_owned()).collect(),
             seconds: 1.0,
+            steps: Value::Null,
         }
     }
 

@@ -10,12 +10,14 @@ use sealsum_daemon::Failure;
 use sealsum_daemon::cli::Format;
 use sealsum_daemon::codes;
 use sealsum_protocol::signature::PublicKey;
+use serde_json::Value;
 
 use crate::aggregator::{Aggregator, Program};
 use crate::crowd::Crowd;
 use crate::device::{DeviceError, Home};
 use crate::judge::{Observed, Verdict, judge};
 use crate::report::{self, Report, RoundReport};
+use crate::rosters::{Checks, Rosters};
 use crate::scenario::{Case, Scenario, cases};
 use crate::scratch::Scratch;
 use crate::staging::{Settings, Staging};
@@ -36,6 +38,8 @@ pub struct Request {
     pub program: Option<PathBuf>,
     /// The directory of a staging authority and that of an aggregator, both the operator's.
     pub operators: Option<(PathBuf, PathBuf)>,
+    /// Who verifies rosters.
+    pub checks: Checks,
     /// How lines are printed.
     pub format: Format,
 }
@@ -50,6 +54,7 @@ const DEVICES_AT_ONCE: usize = 60;
 /// # Errors
 /// When no round can be run: the authority or the aggregator does not start, or is not staging.
 pub fn run(request: &Request) -> Result<Report, Failure> {
+    sealsum_daemon::allow_many_files();
     let seed = match request.seed {
         Some(seed) => seed,
         None => drawn_seed()?,
@@ -60,7 +65,8 @@ pub fn run(request: &Request) -> Result<Report, Failure> {
     let (staging, aggregator) = start(request, program, scratch.path())?;
     let stage = Stage::set(request, seed, &cases, &staging, aggregator)?;
     let rounds = stage.play(cases)?;
-    Ok(Report::new(request.scenario, request.size, seed, rounds))
+    let report = Report::new(request.scenario, request.size, seed, rounds);
+    Ok(report.with(stage.aggregator.memory(), &stage.home.rosters))
 }
 
 fn start(
@@ -113,16 +119,18 @@ impl<'a> Stage<'a> {
         let owner = register(&aggregator, texts.values())?;
         let names: Vec<String> = texts.values().map(|text| text.name.clone()).collect();
         let (fleet, address) = (Arc::clone(&staging.keys), aggregator.address.clone());
-        let home = Arc::new(Home::new(fleet, &address, owner, &names, seed)?);
+        let mut home = Home::new(fleet, &address, owner, &names, seed)?;
+        home.rosters = Rosters::new(request.checks);
+        let home = Arc::new(home);
         let tasks = texts.into_iter().map(|(key, text)| (key, text.name)).collect();
         Ok(Self { request, home, aggregator, tasks, lanes })
     }
 
-    fn play(self, cases: Vec<Case>) -> Result<Vec<RoundReport>, Failure> {
+    fn play(&self, cases: Vec<Case>) -> Result<Vec<RoundReport>, Failure> {
         let queue = Mutex::new(VecDeque::from(cases));
         let done = Mutex::new(Vec::new());
         thread::scope(|scope| {
-            let (stage, queue, done) = (&self, &queue, &done);
+            let (stage, queue, done) = (self, &queue, &done);
             let lanes: Vec<_> = (0..stage.lanes)
                 .map(|lane| scope.spawn(move || stage.play_lane(lane, queue, done)))
                 .collect();
@@ -156,8 +164,8 @@ impl<'a> Stage<'a> {
     fn play_case(&self, lane: usize, crowd: &mut Crowd, case: &Case) -> RoundReport {
         let began = Instant::now();
         let task = self.tasks.get(&(lane, case.terms)).map_or("", String::as_str);
-        let mut round = None;
-        let verdict = self.play_round(task, crowd, case, &mut round);
+        let (mut round, mut steps) = (None, Value::Null);
+        let verdict = self.play_round(task, crowd, case, &mut round, &mut steps);
         let verdict = verdict.unwrap_or_else(|failure| Verdict {
             outcome: "it could not be run".to_owned(),
             wrong: vec![failure.to_string()],
@@ -170,6 +178,7 @@ impl<'a> Stage<'a> {
             outcome: verdict.outcome,
             wrong: verdict.wrong,
             seconds: began.elapsed().as_millis() as f64 / 1000.0,
+            steps,
         }
     }
 
@@ -179,12 +188,14 @@ impl<'a> Stage<'a> {
         crowd: &mut Crowd,
         case: &Case,
         opened: &mut Option<String>,
+        steps: &mut Value,
     ) -> Result<Verdict, Failure> {
         let round = self.aggregator.start_round(task)?;
         *opened = Some(round.clone());
         let id = round.parse().map_err(|_| Failure::bug(format!("round {round}: no id")))?;
         let experiences = crowd.take_part(id, &case.parts).map_err(unreachable)?;
         let record = self.aggregator.record_at_end(&round, longest_s(self.request.size))?;
+        steps.clone_from(&record["seconds"]);
         let finished = record["state"] == "finished";
         let sum = finished.then(|| self.aggregator.sum(&round)).transpose()?;
         Ok(judge(case, &Observed::of(&record, sum, &crowd.ids()), &experiences))

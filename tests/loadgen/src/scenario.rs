@@ -9,7 +9,8 @@ use crate::conduct::{After, Conduct};
 use crate::crowd::Part;
 use crate::expected::{Expected, fatal, liars, of_lie, of_losses, survives};
 use crate::lies::Lie;
-use crate::task::{SCALE, Size, Terms};
+use crate::task::{Size, Terms};
+use crate::vector::Vector;
 
 /// What happens in the rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
@@ -21,6 +22,8 @@ pub enum Scenario {
     Dropouts,
     /// One kind of lying device in each round
     Liars,
+    /// One round in which a tenth of the devices is lost before it uploads
+    Scale,
 }
 
 impl Scenario {
@@ -30,6 +33,7 @@ impl Scenario {
             Scenario::Plain => "plain",
             Scenario::Dropouts => "dropouts",
             Scenario::Liars => "liars",
+            Scenario::Scale => "scale",
         }
     }
 }
@@ -97,6 +101,7 @@ fn events(scenario: Scenario, size: Size) -> Result<Vec<Event>, Failure> {
             let lie = |lie| Event::Lies(lie, liars(&parameters, lie));
             Lie::ALL.into_iter().map(lie).collect()
         }
+        Scenario::Scale => vec![Event::Losses(After::Acknowledging, size.devices / 10)],
     })
 }
 
@@ -126,9 +131,8 @@ fn case(number: usize, event: Event, size: Size, seed: u64) -> Result<Case, Fail
             (what, of_lie(size.devices, lie, &liars))
         }
     };
-    let vectors = (0..size.devices).map(|_| vector(&mut rng, size)).collect::<Vec<_>>();
-    let parts = conducts.into_iter().zip(vectors);
-    let parts = parts.map(|(conduct, vector)| Part { conduct, vector }).collect();
+    let part = |conduct| Part { conduct, vector: Vector::draw(&mut rng, size.coordinates) };
+    let parts = conducts.into_iter().map(part).collect();
     Ok(Case { number, what, terms, parts, expected })
 }
 
@@ -160,12 +164,6 @@ fn chosen(rng: &mut ChaCha20Rng, devices: usize, count: usize) -> Vec<usize> {
     all.truncate(count);
     all.sort_unstable();
     all
-}
-
-/// Values from -2 to 2 that the ring holds exactly, so that sums are exact.
-fn vector(rng: &mut ChaCha20Rng, size: Size) -> Vec<f64> {
-    let value = |random: u32| f64::from((random >> 24) as i32 - 128) / f64::from(SCALE);
-    (0..size.coordinates).map(|_| value(rng.next_u32())).collect()
 }
 
 #[cfg(test)]
@@ -204,7 +202,7 @@ mod tests {
     fn one_seed_gives_one_set_of_rounds_and_rounds_go_on_past_the_kinds() {
         let vectors = |seed, rounds| {
             let cases = cases(Scenario::Plain, TWELVE, Some(rounds), seed).unwrap();
-            cases.iter().map(|case| case.parts[0].vector.clone()).collect::<Vec<_>>()
+            cases.iter().map(|case| case.parts[0].vector.values()).collect::<Vec<_>>()
         };
         assert_eq!(vectors(1, 3), vectors(1, 3));
         assert_ne!(vectors(1, 1), vectors(2, 1));

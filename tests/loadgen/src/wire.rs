@@ -13,7 +13,7 @@ use sealsum_daemon::{Failure, tls};
 use crate::fleet::{FleetKeys, Leaf};
 
 /// Longest wait for a piece of an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Longest answer: more than any roster of this tool.
 const BODY_LIMIT: usize = 64 << 20;
 /// Longest header of an answer.
