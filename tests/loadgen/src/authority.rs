@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use jiff::{SignedDuration, Timestamp};
 use sealsum_attest::certificate::Identity;
 use sealsum_attest::ids::{DeviceId, Name};
-use sealsum_attest::inclusion::{Consistency, MembersProof, MembersRequest};
+use sealsum_attest::inclusion::{Consistency, MEMBERS_BODY_MAX, MembersProof, MembersRequest};
 use sealsum_attest::messages::{
     AggregatorEnrolRequest, AggregatorGrant, AggregatorRenewRequest, Info, PROTOCOL_VERSION,
 };
@@ -178,12 +178,13 @@ fn server_config(keys: &FleetKeys) -> Result<Arc<rustls::ServerConfig>, Failure>
 }
 
 fn router(state: Arc<Double>) -> Router {
+    let members = post(log_members).layer(DefaultBodyLimit::max(MEMBERS_BODY_MAX));
     Router::new()
         .route("/v1/info", get(info))
         .route("/v1/aggregator/enroll", post(enrol))
         .route("/v1/aggregator/renew", post(renew))
         .route("/v1/status-list", get(status_list))
-        .route("/v1/log/members", post(log_members))
+        .route("/v1/log/members", members)
         .route("/v1/log/consistency", get(log_consistency))
         .route("/v1/log/{*path}", get(log_file))
         .with_state(state)
