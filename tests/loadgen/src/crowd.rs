@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sealsum_protocol::client::{Acknowledged, Advertised, Checking, Sharing, Signed};
 use sealsum_protocol::ids::{DeviceId, RoundId};
@@ -17,6 +18,10 @@ use crate::vector::Vector;
 
 /// Threads for the devices of one round.
 const THREADS: usize = 8;
+/// Longest silence of a device, but for the time that [`AT_A_TIME`] take.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Devices whose turn it is, before the others show up.
+const AT_A_TIME: usize = 128;
 
 /// Devices that take part in one round after another.
 pub struct Crowd {
@@ -110,14 +115,14 @@ impl Crowd {
         }
         // The roster closes with the last that enters, so those who stay out come first.
         for outsiders in [true, false] {
-            each(&mut self.members, |index, member| {
+            each_in_touch(&mut self.members, |index, member| {
                 if parts[index].conduct.stays_out() == outsiders {
                     member.step(round, &parts[index]);
                 }
             });
         }
         for _ in 0..STEPS_INSIDE {
-            each(&mut self.members, |index, member| member.step(round, &parts[index]));
+            each_in_touch(&mut self.members, |index, member| member.step(round, &parts[index]));
         }
         Ok(self.members.iter().map(Member::experience).collect())
     }
@@ -127,6 +132,13 @@ impl Crowd {
 const STEPS_INSIDE: usize = 5;
 
 impl Member {
+    /// Asks for something, unless it is out. Whether it still has a connection shows at its turn.
+    fn show_up(&mut self) {
+        if !matches!(self.place, Place::Ended(_)) {
+            let _ = self.device.get("/v1/rounds/open?wait=0");
+        }
+    }
+
     fn step(&mut self, round: RoundId, part: &Part) {
         let place = std::mem::replace(&mut self.place, Place::Ended(Ended::Out));
         self.place = match self.advance(place, round, part) {
@@ -237,6 +249,21 @@ type Done = (Onward, Place, After);
 fn not_open(round: RoundId) -> DeviceError {
     let why = format!("round {round} is not among the open ones");
     DeviceError::Unreadable { what: "rounds/open".to_owned(), why }
+}
+
+/// Does something with each. Who waits for its turn shows meanwhile that it is there, as a device
+/// does that asks for the next step: an aggregator closes a connection on which nothing comes, and
+/// does not wait for a device without one.
+fn each_in_touch(members: &mut [Member], work: impl Fn(usize, &mut Member) + Sync) {
+    let mut last = Instant::now();
+    for first in (0..members.len()).step_by(AT_A_TIME) {
+        if last.elapsed() > SILENCE {
+            each(members, |_, member| member.show_up());
+            last = Instant::now();
+        }
+        let end = members.len().min(first + AT_A_TIME);
+        each(&mut members[first..end], |index, member| work(first + index, member));
+    }
 }
 
 /// Does something with each, on a few threads.

@@ -27,6 +27,10 @@ use super::{BODY_LIMIT, Limits, Problem};
 use crate::codes;
 use crate::shutdown::Shutdown;
 
+/// Bytes that a connection holds before whoever reads them asks for more: a record of TLS. By itself
+/// hyper lets this grow to 400 KB for each device that once sent a vector.
+const BUFFER: usize = 16 * 1024;
+
 /// The router with what every server has: a bound on bodies, and a [`Problem`] for what does not
 /// exist.
 pub(super) fn standard(router: Router) -> Router {
@@ -61,6 +65,7 @@ pub(super) async fn converse<S, W>(
             .timer(TokioTimer::new())
             .header_read_timeout(limits.idle)
             .max_header_size(limits.header_bytes)
+            .max_buf_size(BUFFER)
             .serve_connection(io, service)
     );
     let mut stopping = false;
