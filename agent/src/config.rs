@@ -84,6 +84,10 @@ pub struct Policy {
     pub corrupt_fleet: u32,
     /// Privacy loss allowed for all tasks together, per epoch.
     pub max_epsilon: f64,
+    /// The part of it that one task may have.
+    pub max_epsilon_per_task: f64,
+    /// The part of it that one round may cost.
+    pub max_epsilon_per_round: f64,
     /// Length of an epoch.
     pub epoch_days: u32,
     /// The delta that goes with `max_epsilon`.
@@ -101,6 +105,8 @@ pub struct Policy {
     /// Most rounds that may charge the budget in 24 hours: a server that lets rounds fail burns no
     /// more than that.
     pub max_charges_per_day: u32,
+    /// Rounds in a row that may take an update of this device and fail, before the operator is asked.
+    pub max_failed_rounds_in_row: u32,
 }
 
 /// `[keys]`
@@ -158,6 +164,8 @@ impl Default for Policy {
             min_corrupt_share: 0.1,
             corrupt_fleet: 0,
             max_epsilon: 8.0,
+            max_epsilon_per_task: 8.0,
+            max_epsilon_per_round: 4.0,
             epoch_days: 90,
             delta: 1e-5,
             allow_without_noise: Vec::new(),
@@ -166,6 +174,7 @@ impl Default for Policy {
             min_honest: 2,
             max_round_s: 86_400,
             max_charges_per_day: 100,
+            max_failed_rounds_in_row: 10,
         }
     }
 }
@@ -258,14 +267,23 @@ impl Policy {
         {
             return Err("policy.min_corrupt_share: not between 0 and 1 in steps of 0.001".into());
         }
-        if !(self.max_epsilon.is_finite() && self.max_epsilon >= 0.0) {
-            return Err("policy.max_epsilon: not a number of 0 or more".into());
+        for (key, value) in [
+            ("max_epsilon", self.max_epsilon),
+            ("max_epsilon_per_task", self.max_epsilon_per_task),
+            ("max_epsilon_per_round", self.max_epsilon_per_round),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(format!("policy.{key}: not a number of 0 or more"));
+            }
         }
         if !(self.delta > 0.0 && self.delta < 1.0) {
             return Err("policy.delta: not between 0 and 1".into());
         }
         if self.epoch_days == 0 {
             return Err("policy.epoch_days: not 1 or more".into());
+        }
+        if self.max_failed_rounds_in_row == 0 {
+            return Err("policy.max_failed_rounds_in_row: not 1 or more".into());
         }
         if self.min_contributors < 2 {
             return Err("policy.min_contributors: a sum over one device is that device".into());

@@ -10,13 +10,16 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use sealsum_attest::certificate::FleetCa;
 use sealsum_attest::ids::{DeviceId, Fleet};
+use sealsum_attest_tpm::counter::TpmCounter;
 use sealsum_attest_tpm::{Connection, EkAlgorithm, Identity, Tpm, TpmError};
 use sealsum_daemon::{Failure, codes, files, lock};
 use serde::Serialize;
 
 use crate::authority::Stranger;
 use crate::config::{self, Config};
+use crate::clock;
 use crate::device::{Stored, tpm_failure};
+use crate::ledger::{Beginning, Ledger};
 use crate::state::StateDir;
 use crate::toml_edit::{quote, set};
 use crate::witness::Witness;
@@ -95,6 +98,7 @@ pub fn enrol(request: &Request) -> Result<Enrolled, Failure> {
     let ca_name = request.authority_ca.display().to_string();
     let authority = Stranger::new(&request.authority, &ca_pem, &ca_name)?;
     let stored = authority.enrol(&identity, &vault, Some(&token), &ca, &witness)?;
+    open_ledger(&state, &tpm, earlier.as_ref(), &stored)?;
     stored.write(&state)?;
     files::write_public(&places.ca, &ca_pem)?;
     write_config(request, &places, &stored)?;
@@ -106,6 +110,19 @@ pub fn enrol(request: &Request) -> Result<Enrolled, Failure> {
         log_index: stored.log_index,
         config: request.config.clone(),
     })
+}
+
+/// Makes ledger and counter, on a device that never had them.
+fn open_ledger(
+    state: &StateDir,
+    tpm: &Tpm,
+    earlier: Option<&Config>,
+    stored: &Stored,
+) -> Result<(), Failure> {
+    let policy = earlier.map(|config| config.policy.clone()).unwrap_or_default();
+    let beginning = if stored.epoch == 1 { Beginning::New } else { Beginning::Again };
+    let counter = Box::new(TpmCounter::new(tpm));
+    Ledger::open(state, &policy, counter, beginning, clock::now()).map(|_| ())
 }
 
 fn check_urls(request: &Request) -> Result<(), Failure> {
@@ -225,8 +242,15 @@ corrupt_fleet = 0
 max_epsilon = 8.0
 epoch_days = 90
 delta = 1e-5
+# The same for one task, per epoch, and for one round. A round costs at most the latter, and as much is
+# counted when the agent is stopped in the moment of a step.
+max_epsilon_per_task = 8.0
+max_epsilon_per_round = 4.0
 # Most rounds that may charge the budget in 24 hours.
 max_charges_per_day = 100
+# Most rounds in a row that may take an update of this device and fail; then it takes part in none until
+# `sealsum-agent budget --resume`.
+max_failed_rounds_in_row = 10
 # WARNING: tasks named here may run without noise: their sums show what is in them.
 allow_without_noise = []
 # Longest vector.

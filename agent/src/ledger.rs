@@ -1,383 +1,468 @@
-//! What this device has spent of its privacy, over all tasks.
+//! What this device has spent of its privacy, over all tasks, bound to a counter in its TPM.
 //!
 //! Charges are (xi, rho) in 2^-48 as [`sealsum_protocol::dp::accountant`] defines them; sums are
-//! integers, epsilon is for people and for the one comparison with the policy's limit. A charge is
-//! on disk before the first masked byte leaves and is never taken back: a device cannot know
-//! whether the others revealed. There is no amplification by sampling: the aggregator picks the
-//! cohort and knows it.
+//! integers, epsilon is for people and for the comparison with the policy's limits. A charge is on
+//! disk before the first masked byte leaves and is never taken back: a device cannot know whether
+//! the others revealed. There is no amplification by sampling: the aggregator picks the cohort and
+//! knows it.
+//!
+//! # Steps
+//!
+//! A round takes three steps: it masks, which charges; it signs the survivors; it reveals. Each
+//! reads the counter, compares it with v, the value that this ledger expects, writes the ledger
+//! down with v + 1 as *moving*, adds one to the counter, demands that it reads v + 1, writes the
+//! ledger down with v + 1 as *seen*, and only then lets anything leave.
+//!
+//! # Why a charge that left is in every ledger that is accepted
+//!
+//! A ledger is accepted at counter c if it says "c, seen" or "c + 1, moving"; one that says "c,
+//! moving" is accepted with the cost of one largest round on top. All else is refused.
+//!
+//! *One step, one taker.* Who adds one and then reads v + 1 knows that nobody else added one since
+//! the counter was v: of all copies of a ledger, of its directory or of a process at most one takes
+//! the step from v to v + 1 and goes on.
+//!
+//! *By induction over c* let every ledger accepted at c cover each charge that left. What a process
+//! writes, it derives from one accepted at the time. When the counter becomes c + 1, ledgers that
+//! say "c" are accepted no more, whoever restores them, and at most one charge leaves, the taker's,
+//! after the taker wrote it down. One that says "c + 1, moving" may be the taker's after a crash
+//! between adding and writing, or that of a copy which never moved the counter. Nobody can tell, so
+//! it pays for one more charge, and no round costs more than the policy's cap for a round.
+//!
+//! A crash before the counter moved costs the charge that did not leave; a crash in the
+//! milliseconds between moving and seeing costs one largest round as well; no crash gives anything
+//! back or needs an operator. A virtual TPM that is put back together with the disk is as it was,
+//! and nothing on the device can notice it: THREAT_MODEL.md counts such a device as corrupt.
 
-use std::collections::BTreeMap;
+mod budget;
+mod document;
+mod limits;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
-use sealsum_daemon::codes::{Code, Exit};
+use jiff::Timestamp;
+use sealsum_attest_tpm::TpmError;
+use sealsum_attest_tpm::counter::MonotonicCounter;
 use sealsum_daemon::{Failure, codes};
-use sealsum_protocol::dp::accountant::{Charge, Orders};
-use serde::{Deserialize, Serialize};
+use sealsum_protocol::dp::accountant::Charge;
+use sealsum_protocol::error::Refusal;
+use sealsum_protocol::guard::Guard;
 
 use crate::config::Policy;
+use crate::device::tpm_failure;
+use crate::refusal;
 use crate::state::StateDir;
+use crate::status::Problem;
 
-const FILE: &str = "ledger.json";
-const VERSION: u32 = 1;
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-const BAR_WIDTH: usize = 30;
-/// The limit of the policy is reached.
-pub const BUDGET: Code = Code::new("budget", Exit::Refused);
+pub use budget::{Budget, CounterState, CounterStatus, Spent};
+pub use limits::{BUDGET, COUNTER_LOST, FAILED_ROUNDS, LEDGER_LOST, Limits};
 
-/// The policy's limits, and what was spent.
-#[derive(Debug)]
+use budget::Answer;
+use document::{Document, Found, Lost};
+
+/// A counter that threads may share.
+pub type Counter = Box<dyn MonotonicCounter + Send + Sync>;
+
+/// The policy's limits, what was spent, and the counter that vouches for it.
 pub struct Ledger {
     state: StateDir,
     limits: Limits,
+    counter: Counter,
+    /// Held over a step, which may wait for the TPM.
+    stepping: Mutex<()>,
+    /// Held for a look only.
+    known: Mutex<Known>,
+}
+
+#[derive(Clone)]
+struct Known {
     document: Document,
+    /// Why this ledger is not to be believed any more.
+    disowned: Option<Failure>,
 }
 
-/// What the policy allows.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    epsilon: f64,
-    delta: f64,
-    epoch_days: u32,
-    charges_per_day: u32,
+/// A step that was not taken.
+#[derive(Clone, Debug)]
+pub struct Stopped {
+    /// Why.
+    pub failure: Failure,
+    /// Whether its charge counts all the same, and the round as one that this device is in.
+    pub charged: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    version: u32,
-    /// Days since 1970 over `epoch_days`. It never goes back, whatever the clock says.
-    epoch: u64,
-    /// Spent in this epoch, by task.
-    tasks: BTreeMap<String, Entry>,
-    /// Moments of the charges of the last 24 hours.
-    recent: Vec<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    xi: u64,
-    rho: u64,
-    charges: u64,
-}
-
-impl Entry {
-    fn charge(self) -> Charge {
-        Charge { xi: self.xi, rho: self.rho }
-    }
-}
-
-/// What one task cost, as `status` and `budget` show it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Spent {
-    /// Name of the task.
-    pub task: String,
-    /// Spent by it in this epoch.
-    pub epsilon: f64,
-    /// The delta that goes with it.
-    pub delta: f64,
-    /// The policy's limit for all tasks together.
-    pub limit: f64,
-}
-
-/// What `budget` shows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Budget {
-    /// Spent by all tasks together in this epoch.
-    pub epsilon: f64,
-    /// The delta that goes with it.
-    pub delta: f64,
-    /// The policy's limit.
-    pub limit: f64,
-    /// When the epoch ends, and the spending starts anew.
-    pub epoch_ends: Timestamp,
-    /// Rounds charged in this epoch.
-    pub charges: u64,
-    /// By task. The parts do not add up to the whole: epsilon is not additive, its charges are.
-    pub tasks: Vec<Spent>,
+/// Whether a device without ledger and without counter is a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// It enrols for the first time: nothing was spent.
+    New,
+    /// It enrolled before: what it spent is lost.
+    Again,
 }
 
 impl Ledger {
-    /// Reads what was spent.
+    /// Reads what was spent and compares it with the counter; whichever is missing is made. The
+    /// caller is the only process on this directory.
+    ///
+    /// A ledger that the counter contradicts opens too, and refuses every round.
     ///
     /// # Errors
-    /// As [`StateDir::read`]; `file_format` for another version. A damaged ledger is never taken
-    /// for an empty one.
-    pub fn open(state: &StateDir, policy: &Policy) -> Result<Self, Failure> {
-        let limits = Limits {
-            epsilon: policy.max_epsilon,
-            delta: policy.delta,
-            epoch_days: policy.epoch_days,
-            charges_per_day: policy.max_charges_per_day,
-        };
-        let document: Document = state.read(FILE)?.unwrap_or_else(|| Document {
-            version: VERSION,
-            epoch: 0,
-            tasks: BTreeMap::new(),
-            recent: Vec::new(),
-        });
-        if document.version != VERSION {
-            return Err(Failure::new(
-                codes::FILE_FORMAT,
-                format!("ledger: version {} of {FILE}", document.version),
-                "the version of sealsum-agent that wrote it, or a newer one",
-            ));
-        }
-        Ok(Self { state: state.clone(), limits, document })
+    /// As [`StateDir::read`]; `file_format` for another version: a damaged ledger is never taken
+    /// for an empty one. `tpm_unreachable`, `file_write`.
+    pub fn open(
+        state: &StateDir,
+        policy: &Policy,
+        counter: Counter,
+        beginning: Beginning,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        let limits = Limits::of(policy);
+        let binding = Binding { state, limits: &limits, counter: &*counter, now };
+        let known = binding.bind(Document::read(state)?, beginning)?;
+        let (stepping, known) = (Mutex::new(()), Mutex::new(known));
+        Ok(Self { state: state.clone(), limits, counter, stepping, known })
     }
 
-    /// Refuses a charge that the policy does not allow, without making it.
+    /// Makes the counter anew if the TPM was cleared under a running agent.
     ///
     /// # Errors
-    /// `budget`.
-    pub fn afford(&self, charge: Charge, now: Timestamp) -> Result<(), Failure> {
-        let recent = self.recent(now).count();
-        if recent >= self.limits.charges_per_day as usize {
-            let why = format!("privacy budget: {recent} rounds were charged in the last 24 hours");
-            return Err(Failure::new(BUDGET, why, "raise policy.max_charges_per_day, or wait"));
+    /// As [`Ledger::open`].
+    pub fn rebind(&self, now: Timestamp) -> Result<(), Failure> {
+        let _one = lock(&self.stepping);
+        if !matches!(self.counter.read(), Err(TpmError::NoCounter { .. })) {
+            return Ok(());
         }
-        let after = self.total(now).checked_add(charge);
-        let epsilon = after.map_or(f64::INFINITY, |after| self.epsilon(after));
-        if epsilon > self.limits.epsilon {
-            let limit = self.limits.epsilon;
-            return Err(Failure::new(
-                BUDGET,
-                format!("privacy budget: the round would bring epsilon to {epsilon:.2} of {limit}"),
-                format!("wait for the next epoch, {}", self.epoch_ends(now)),
-            ));
-        }
+        let (state, limits) = (&self.state, &self.limits);
+        let binding = Binding { state, limits, counter: &*self.counter, now };
+        let known = binding.bind(Some(self.known().document), Beginning::Again)?;
+        *lock(&self.known) = known;
         Ok(())
     }
 
-    /// Charges a round. It is on disk when this returns; only then may its masked bytes leave.
+    /// Refuses a round of `task` that the ledger cannot pay, without charging it. A round without
+    /// noise costs nothing and still needs a ledger that is to be believed.
     ///
     /// # Errors
-    /// `budget`; `file_write`, and then nothing may leave.
-    pub fn charge(&mut self, task: &str, charge: Charge, now: Timestamp) -> Result<(), Failure> {
-        self.afford(charge, now)?;
-        self.turn_epoch(now);
-        let entry = self.document.tasks.entry(task.to_owned()).or_default();
-        // Affordable, so the sum of all can be counted, and each part of it too.
-        entry.xi = entry.xi.saturating_add(charge.xi);
-        entry.rho = entry.rho.saturating_add(charge.rho);
-        entry.charges += 1;
-        self.document.recent = self.recent(now).copied().collect();
-        self.document.recent.push(now);
-        self.state.write(FILE, &self.document)
+    /// `ledger_rolled_back`, `counter_rolled_back`, `once_counter`, `failed_rounds`, and for a
+    /// charge `budget`, `ledger_lost`, `counter_lost`.
+    pub fn afford(
+        &self,
+        task: &str,
+        charge: Option<Charge>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if let Some(disowned) = lock(&self.known).disowned.clone() {
+            return Err(disowned);
+        }
+        let document = self.present(now);
+        self.limits.bear(&document)?;
+        charge.map_or(Ok(()), |charge| self.limits.afford(&document, task, charge, now))
+    }
+
+    /// The step before the first masked byte of a round of `task` leaves.
+    ///
+    /// # Errors
+    /// As [`Ledger::afford`], and then nothing is charged; `once_counter` if a copy of this device
+    /// took a step, `tpm_unreachable`, `file_write`. Nothing may leave.
+    pub fn mask(&self, task: &str, charge: Option<Charge>, now: Timestamp) -> Result<(), Stopped> {
+        self.step(now, |document| {
+            self.limits.bear(document)?;
+            if let Some(charge) = charge {
+                self.limits.afford(document, task, charge, now)?;
+                document.add(task, charge, now);
+            }
+            document.under_way += 1;
+            Ok(())
+        })
+    }
+
+    /// The step before this device signs the survivors, or reveals.
+    ///
+    /// # Errors
+    /// As [`Ledger::mask`], but for the budget.
+    pub fn go_on(&self, now: Timestamp) -> Result<(), Failure> {
+        self.step(now, |_| Ok(())).map_err(|stopped| stopped.failure)
+    }
+
+    /// Notes how a round ended that took the first step.
+    ///
+    /// # Errors
+    /// `file_write`.
+    pub fn end_round(&self, went_well: bool) -> Result<(), Failure> {
+        self.rewrite(|document| document.end_round(went_well))
+    }
+
+    /// Takes part again after too many failed rounds, by order of the operator.
+    ///
+    /// # Errors
+    /// `file_write`; the refusal of a ledger that is not to be believed.
+    pub fn resume(&self) -> Result<(), Failure> {
+        if let Some(disowned) = lock(&self.known).disowned.clone() {
+            return Err(disowned);
+        }
+        self.rewrite(|document| document.failed_in_row = 0)
     }
 
     /// The privacy loss of one charge at the policy's delta.
     pub fn epsilon(&self, charge: Charge) -> f64 {
-        charge.epsilon(self.limits.delta, Orders::Integer)
+        self.limits.epsilon(charge)
     }
 
-    /// What was spent, by task.
+    /// What was spent, by task. Waits for nobody.
     pub fn spent(&self, now: Timestamp) -> Vec<Spent> {
-        let Limits { delta, epsilon: limit, .. } = self.limits;
-        let spent = |(task, entry): (&String, &Entry)| Spent {
-            task: task.clone(),
-            epsilon: self.epsilon(entry.charge()),
-            delta,
-            limit,
-        };
-        self.entries(now).map(spent).collect()
+        budget::spent(&self.present(now), &self.limits)
     }
 
-    /// What was spent and what is left.
+    /// Why this ledger is not to be believed, if it is not. Waits for nobody.
+    pub fn disowned(&self) -> Option<Failure> {
+        lock(&self.known).disowned.clone()
+    }
+
+    /// What was spent and what is left, with the counter as the TPM says it is.
     pub fn budget(&self, now: Timestamp) -> Budget {
-        Budget {
-            epsilon: self.epsilon(self.total(now)),
-            delta: self.limits.delta,
-            limit: self.limits.epsilon,
-            epoch_ends: self.epoch_ends(now),
-            charges: self.entries(now).map(|(_, entry)| entry.charges).sum(),
-            tasks: self.spent(now),
+        let _one = lock(&self.stepping);
+        let counter = CounterStatus::of(&self.known().document, ask(&*self.counter));
+        let mut refusal = self.afford("", None, now).err();
+        if let (None, Some(lost)) = (&refusal, self.present(now).lost) {
+            let ends = self.limits.end_of(self.present(now).epoch);
+            refusal = Some(lost.failure(&format!("wait for the next epoch, {ends}")));
         }
+        let refusal = refusal.as_ref().map(Problem::from);
+        Budget::of(&self.present(now), &self.limits, counter, refusal, now)
     }
 
-    fn total(&self, now: Timestamp) -> Charge {
-        self.entries(now).fold(Charge::default(), |total, (_, entry)| Charge {
-            xi: total.xi.saturating_add(entry.xi),
-            rho: total.rho.saturating_add(entry.rho),
-        })
+    /// One step: see the module.
+    fn step(
+        &self,
+        now: Timestamp,
+        enter: impl FnOnce(&mut Document) -> Result<(), Failure>,
+    ) -> Result<(), Stopped> {
+        let _one = lock(&self.stepping);
+        let before = |failure| Stopped { failure, charged: false };
+        let mut next = self.settled(now).map_err(before)?;
+        enter(&mut next).map_err(before)?;
+        next.counter.value += 1;
+        next.counter.moving = true;
+        next.write(&self.state).map_err(before)?;
+        self.keep(&next);
+        self.move_counter(next).map_err(|failure| Stopped { failure, charged: true })
     }
 
-    /// The entries of the present epoch: none once a new one has begun.
-    fn entries(&self, now: Timestamp) -> impl Iterator<Item = (&String, &Entry)> {
-        let current = self.epoch_at(now) == self.document.epoch;
-        self.document.tasks.iter().filter(move |_| current)
-    }
-
-    /// The epoch of this moment, or the newest that was ever charged if the clock went back.
-    fn epoch_at(&self, now: Timestamp) -> u64 {
-        let day = u64::try_from(now.as_second()).unwrap_or(0) / 86_400;
-        (day / u64::from(self.limits.epoch_days)).max(self.document.epoch)
-    }
-
-    fn epoch_ends(&self, now: Timestamp) -> Timestamp {
-        let days = (self.epoch_at(now) + 1) * u64::from(self.limits.epoch_days);
-        let seconds = i64::try_from(days * 86_400).unwrap_or(i64::MAX);
-        Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
-    }
-
-    fn turn_epoch(&mut self, now: Timestamp) {
-        let epoch = self.epoch_at(now);
-        if epoch != self.document.epoch {
-            self.document.epoch = epoch;
-            self.document.tasks.clear();
+    /// Adds one, and nobody else did.
+    fn move_counter(&self, mut next: Document) -> Result<(), Failure> {
+        let value = self.counter.increment().map_err(|error| counter_failure(&error))?;
+        if value != next.counter.value {
+            return Err(self.disown(copied(value, next.counter.value)));
         }
+        next.settle_at(value);
+        self.keep(&next);
+        next.write(&self.state)
     }
 
-    fn recent(&self, now: Timestamp) -> impl Iterator<Item = &Timestamp> {
-        self.document.recent.iter().filter(move |at| now.duration_since(**at) < DAY)
+    /// The document of the present epoch, in agreement with the counter.
+    fn settled(&self, now: Timestamp) -> Result<Document, Failure> {
+        let Known { mut document, disowned } = self.known();
+        if let Some(disowned) = disowned {
+            return Err(disowned);
+        }
+        let value = self.counter.read().map_err(|error| counter_failure(&error))?;
+        let found = document.counter.judge(value);
+        if matches!(found, Found::Ahead | Found::Behind) {
+            return Err(self.disown(copied(value, document.counter.value)));
+        }
+        document.turn_to(self.limits.epoch_at(now));
+        document.settle(found, value, &self.limits, now);
+        Ok(document)
+    }
+
+    fn rewrite(&self, change: impl FnOnce(&mut Document)) -> Result<(), Failure> {
+        let _one = lock(&self.stepping);
+        let Known { mut document, disowned } = self.known();
+        change(&mut document);
+        self.keep(&document);
+        // What is on disk may be another's.
+        if disowned.is_some() { Ok(()) } else { document.write(&self.state) }
+    }
+
+    fn known(&self) -> Known {
+        lock(&self.known).clone()
+    }
+
+    fn keep(&self, document: &Document) {
+        lock(&self.known).document = document.clone();
+    }
+
+    /// Refuses everything from now on.
+    fn disown(&self, why: Failure) -> Failure {
+        lock(&self.known).disowned = Some(why.clone());
+        why
+    }
+
+    /// The document as of this moment.
+    fn present(&self, now: Timestamp) -> Document {
+        let mut document = self.known().document;
+        document.turn_to(self.limits.epoch_at(now));
+        document
     }
 }
 
-/// A bar, and a line for each task.
-impl fmt::Display for Budget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let share =
-            if self.limit > 0.0 { (self.epsilon / self.limit).clamp(0.0, 1.0) } else { 1.0 };
-        // Rounded up: a little spent is to be seen.
-        let filled = (share * BAR_WIDTH as f64).ceil() as usize;
-        writeln!(
-            f,
-            "privacy spent [{}{}] epsilon {:.3} of {} at delta {:e}",
-            "#".repeat(filled),
-            ".".repeat(BAR_WIDTH - filled),
-            self.epsilon,
-            self.limit,
-            self.delta
-        )?;
-        for spent in &self.tasks {
-            writeln!(f, "  {:<24} epsilon {:.3}", spent.task, spent.epsilon)?;
+impl Document {
+    /// Takes the counter's value over, at the price of what cannot be known.
+    fn settle(&mut self, found: Found, value: u64, limits: &Limits, now: Timestamp) {
+        if found == Found::InDoubt {
+            self.in_doubt += limits.largest_round();
+            self.note(now);
         }
-        write!(f, "{} rounds charged; the epoch ends {}", self.charges, self.epoch_ends)
+        self.settle_at(value);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A ledger and a counter that meet for the first time in this process.
+struct Binding<'a> {
+    state: &'a StateDir,
+    limits: &'a Limits,
+    counter: &'a (dyn MonotonicCounter + Send + Sync),
+    now: Timestamp,
+}
 
-    const UNIT: u64 = 1 << 48;
-
-    fn at(days: i64) -> Timestamp {
-        Timestamp::from_second(days * 86_400).unwrap()
-    }
-
-    fn charge(thousandths_of_rho: u64) -> Charge {
-        Charge { xi: 0, rho: UNIT / 1000 * thousandths_of_rho }
-    }
-
-    struct Fixture {
-        _dir: tempfile::TempDir,
-        state: StateDir,
-        policy: Policy,
-    }
-
-    impl Fixture {
-        fn new(policy: Policy) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let state = StateDir::create(&dir.path().join("state")).unwrap();
-            Self { _dir: dir, state, policy }
-        }
-
-        fn open(&self) -> Ledger {
-            Ledger::open(&self.state, &self.policy).unwrap()
-        }
-    }
-
-    fn policy(max_epsilon: f64) -> Policy {
-        Policy { max_epsilon, epoch_days: 90, ..Policy::default() }
-    }
-
-    #[test]
-    fn charges_of_all_tasks_add_up_across_restarts() {
-        let fixture = Fixture::new(policy(8.0));
-        for task in ["a", "b", "a"] {
-            fixture.open().charge(task, charge(100), at(900)).unwrap();
-        }
-        let budget = fixture.open().budget(at(901));
-        let expected = charge(300).epsilon(1e-5, Orders::Integer);
-        assert!((budget.epsilon - expected).abs() < 1e-9, "{budget:?}");
-        assert_eq!(budget.charges, 3);
-        let a = charge(200).epsilon(1e-5, Orders::Integer);
-        assert_eq!(budget.tasks[0].task, "a");
-        assert!((budget.tasks[0].epsilon - a).abs() < 1e-9);
-    }
-
-    #[test]
-    fn the_charge_that_would_pass_the_limit_is_refused_and_not_made() {
-        let fixture = Fixture::new(policy(2.0));
-        let mut ledger = fixture.open();
-        let mut made = 0;
-        let failure = loop {
-            match ledger.charge("a", charge(20), at(900)) {
-                Ok(()) => made += 1,
-                Err(failure) => break failure,
-            }
+impl Binding<'_> {
+    fn bind(&self, file: Option<Document>, beginning: Beginning) -> Result<Known, Failure> {
+        let value = match self.counter.read() {
+            Ok(value) => Some(value),
+            Err(TpmError::NoCounter { .. }) => None,
+            Err(error) => return Err(counter_failure(&error)),
         };
-        assert_eq!(failure.code, BUDGET);
-        assert!(made >= 2, "{made}");
-        let spent = fixture.open().budget(at(900));
-        assert!(spent.epsilon <= 2.0);
-        assert_eq!(spent.charges, made);
-        let over = charge(20 * (made + 1)).epsilon(1e-5, Orders::Integer);
-        assert!(over > 2.0, "one more would have fitted: {over}");
+        match (file, value) {
+            (Some(document), Some(value)) => self.compare(document, value),
+            (Some(document), None) => self.begin(document, None, Some(Lost::Counter)),
+            (None, Some(value)) => {
+                self.begin(Document::new(), Some(value), Some(Lost::Ledger))
+            }
+            (None, None) => {
+                let lost = (beginning == Beginning::Again).then_some(Lost::Ledger);
+                self.begin(Document::new(), None, lost)
+            }
+        }
     }
 
-    #[test]
-    fn a_charge_too_large_to_count_is_refused() {
-        let fixture = Fixture::new(policy(f64::MAX));
-        let mut ledger = fixture.open();
-        ledger.charge("a", Charge { xi: u64::MAX / 2, rho: 1 }, at(900)).unwrap();
-        let failure = ledger.charge("b", Charge { xi: u64::MAX, rho: 1 }, at(900)).unwrap_err();
-        assert_eq!(failure.code, BUDGET);
+    fn compare(&self, mut document: Document, value: u64) -> Result<Known, Failure> {
+        let expected = document.counter.value;
+        let found = document.counter.judge(value);
+        let disowned = match found {
+            Found::Ahead => Some(rolled_back(value, expected, self.limits.end_of_now(self.now))),
+            Found::Behind => Some(counter_rolled_back(value, expected)),
+            Found::AsExpected | Found::NotMoved | Found::InDoubt => None,
+        };
+        if disowned.is_none() {
+            document.turn_to(self.limits.epoch_at(self.now));
+            document.end_all_rounds();
+            document.settle(found, value, self.limits, self.now);
+            document.write(self.state)?;
+        }
+        Ok(Known { document, disowned })
     }
 
-    #[test]
-    fn an_epoch_renews_the_budget_and_a_clock_set_back_does_not() {
-        let fixture = Fixture::new(policy(8.0));
-        fixture.open().charge("a", charge(100), at(900)).unwrap();
-        assert_eq!(fixture.open().budget(at(989)).charges, 1);
-        assert_eq!(fixture.open().budget(at(990)).charges, 0);
-        fixture.open().charge("a", charge(100), at(990)).unwrap();
-        let back = fixture.open().budget(at(900));
-        assert_eq!(back.charges, 1, "the clock of day 900 must not give a fresh epoch");
-        assert_eq!(back.epoch_ends, at(1080));
+    fn begin(
+        &self,
+        mut document: Document,
+        value: Option<u64>,
+        lost: Option<Lost>,
+    ) -> Result<Known, Failure> {
+        let made = || self.counter.create().map_err(|error| counter_failure(&error));
+        document.settle_at(value.map_or_else(made, Ok)?);
+        document.turn_to(self.limits.epoch_at(self.now));
+        document.end_all_rounds();
+        document.lost = lost;
+        document.write(self.state)?;
+        Ok(Known { document, disowned: None })
     }
+}
 
-    #[test]
-    fn charges_a_day_are_bounded() {
-        let limited = Policy { max_charges_per_day: 2, ..policy(8.0) };
-        let fixture = Fixture::new(limited);
-        let free = Charge::default();
-        fixture.open().charge("a", free, at(900)).unwrap();
-        fixture.open().charge("a", free, at(900)).unwrap();
-        assert_eq!(fixture.open().charge("a", free, at(900)).unwrap_err().code, BUDGET);
-        fixture.open().charge("a", free, at(901)).unwrap();
+/// What the ledger in `state` shows without an agent. Nothing is changed.
+///
+/// # Errors
+/// As [`StateDir::read`]; `not_enrolled` if there is no ledger.
+pub fn look(
+    state: &StateDir,
+    policy: &Policy,
+    counter: &(dyn MonotonicCounter + Send + Sync),
+    now: Timestamp,
+) -> Result<Budget, Failure> {
+    let limits = Limits::of(policy);
+    let mut document = Document::read(state)?.ok_or_else(crate::device::not_enrolled)?;
+    document.turn_to(limits.epoch_at(now));
+    let status = CounterStatus::of(&document, ask(counter));
+    let refusal = match (status.state, status.value) {
+        (CounterState::LedgerRolledBack, Some(value)) => {
+            Some(rolled_back(value, status.expected, limits.end_of_now(now)))
+        }
+        (CounterState::CounterRolledBack, Some(value)) => {
+            Some(counter_rolled_back(value, status.expected))
+        }
+        _ => limits.bear(&document).err(),
+    };
+    let refusal = refusal.as_ref().map(Problem::from);
+    Ok(Budget::of(&document, &limits, status, refusal, now))
+}
+
+fn ask(counter: &(dyn MonotonicCounter + Send + Sync)) -> Answer {
+    match counter.read() {
+        Ok(value) => Answer::Value(value),
+        Err(TpmError::NoCounter { .. }) => Answer::Missing,
+        Err(_) => Answer::Unknown,
     }
+}
 
-    #[test]
-    fn a_damaged_ledger_is_no_empty_one() {
-        let fixture = Fixture::new(policy(8.0));
-        fixture.open().charge("a", charge(100), at(900)).unwrap();
-        let path = fixture.state.file(FILE);
-        let text = std::fs::read_to_string(&path).unwrap();
-        sealsum_daemon::files::write_private(&path, &text.as_bytes()[..text.len() / 2]).unwrap();
-        let failure = Ledger::open(&fixture.state, &fixture.policy).unwrap_err();
-        assert_eq!(failure.code, codes::FILE_FORMAT);
+fn rolled_back(value: u64, expected: u64, epoch_ends: Timestamp) -> Failure {
+    Failure::new(
+        codes::LEDGER_ROLLED_BACK,
+        format!(
+            "ledger: the TPM's counter is {value}, the ledger goes with {expected}: the state \
+             directory is older than the last round"
+        ),
+        format!(
+            "put the newest state directory back; if there is none, stop the agent and remove its \
+             ledger.json: the budget then counts as spent until {epoch_ends}"
+        ),
+    )
+}
+
+fn counter_rolled_back(value: u64, expected: u64) -> Failure {
+    Failure::new(
+        codes::COUNTER_ROLLED_BACK,
+        format!(
+            "ledger: the TPM's counter is {value}, the ledger goes with {expected}: the TPM was put \
+             back, or is another one"
+        ),
+        "put the newest state of the virtual TPM back; no hardware TPM does this",
+    )
+}
+
+/// The counter moved under this process.
+fn copied(value: u64, expected: u64) -> Failure {
+    let why = format!("the counter is {value}, expected {expected}: a copy of this device runs");
+    refusal::failure(&Refusal::new(Guard::OnceCounter, why))
+}
+
+fn counter_failure(error: &TpmError) -> Failure {
+    if !matches!(error, TpmError::NoCounter { .. }) {
+        return tpm_failure(error);
     }
+    Failure::new(
+        COUNTER_LOST,
+        format!("TPM: {error}"),
+        "restart the agent: it makes one, and the budget of this epoch counts as spent",
+    )
+}
 
-    #[test]
-    fn the_bar_shows_how_much_is_spent() {
-        let fixture = Fixture::new(policy(8.0));
-        let empty = fixture.open().budget(at(900)).to_string();
-        assert!(empty.contains(&format!("[{}]", ".".repeat(BAR_WIDTH))), "{empty}");
-        fixture.open().charge("penguins", charge(400), at(900)).unwrap();
-        let some = fixture.open().budget(at(900)).to_string();
-        assert!(some.contains("##") && some.contains("..") && some.contains("penguins"), "{some}");
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("document", &self.known().document).finish()
     }
 }

@@ -39,8 +39,12 @@ enum Command {
     Doctor,
     /// Show the keys and the certificate of this device
     Identity,
-    /// Show the privacy spent, and what is left
-    Budget,
+    /// Show the privacy spent, what is left, and whether the TPM's counter agrees
+    Budget {
+        /// Take part again after too many failed rounds in a row
+        #[arg(long)]
+        resume: bool,
+    },
     /// Renew the certificate now
     Renew,
     /// Leave the fleet: forget keys and certificate, keep history and budget
@@ -156,7 +160,8 @@ fn dispatch(cli: Cli) -> ExitCode {
             }
         }
         Command::Identity => cli::finish(format, identity::identity(&config)),
-        Command::Budget => cli::finish(format, budget::budget(&config)),
+        Command::Budget { resume: false } => cli::finish(format, budget::budget(&config)),
+        Command::Budget { resume: true } => cli::finish(format, budget::resume(&config)),
         Command::Renew => cli::finish(format, renew::renew(&config)),
         Command::Leave => cli::finish(format, leave::leave(&config)),
         Command::Submit(arguments) => {

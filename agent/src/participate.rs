@@ -153,10 +153,8 @@ fn screen(service: &Service, spec: &RoundSpec) -> Result<(), Failure> {
     remember(service, &spec.signed_task)?;
     policy::check(&floors, &spec.signed_task).map_err(refused)?;
     spec.signed_task.task.check_width(floors.corrupt_fleet).map_err(refused)?;
-    match worst_charge(&spec.signed_task.task) {
-        Some(charge) => service.ledger().afford(charge, clock::now()),
-        None => Ok(()),
-    }
+    let task = &spec.signed_task.task;
+    service.ledger().afford(&task.name, worst_charge(task), clock::now())
 }
 
 /// A stranger's task must not take the place of one by an owner whom this device trusts.
@@ -256,6 +254,9 @@ fn settle(
         Some(why) => {
             tracing::warn!(task, number = spec.number, code = why.code.name(), "{}", why.message);
         }
+    }
+    if played.masked {
+        service.ledger().end_round(failure.is_none())?;
     }
     let epsilon = played.charge.map(|charge| service.ledger().epsilon(charge));
     service.rounds().end(record(spec, outcome, failure, epsilon))?;

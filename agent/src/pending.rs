@@ -255,12 +255,15 @@ impl Pending {
         Ok(Some((waiting, Zeroizing::new(values))))
     }
 
-    /// Deletes an update whose masked form leaves the device now.
+    /// Deletes an update whose masked form leaves the device now. A newer one that came meanwhile
+    /// stays.
     ///
     /// # Errors
     /// `file_write`; then nothing may leave.
     pub fn consume(&mut self, waiting: &Waiting, round: &str) -> Result<(), Failure> {
-        files::remove(&self.path(&waiting.task))?;
+        if self.waiting(&waiting.task)?.is_some_and(|now| now.receipt == waiting.receipt) {
+            files::remove(&self.path(&waiting.task))?;
+        }
         self.settle(&waiting.receipt, Progress::Consumed, Some(round), None)
     }
 

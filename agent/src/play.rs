@@ -8,7 +8,7 @@ use sealsum_attest::certificate::chain_from_pem;
 use sealsum_attest_tpm::Vault;
 use sealsum_daemon::Failure;
 use sealsum_protocol::client::{
-    self, Advertised, Answers, Checking, Identity, Masking, Once, OnceCounter, Quantized,
+    self, Advertised, Answers, Checking, Identity, Masking, Once, Quantized,
 };
 use sealsum_protocol::dp::accountant::Charge;
 use sealsum_protocol::error::Refusal;
@@ -19,7 +19,6 @@ use sealsum_protocol::messages::{InboundShares, Quorum, Roster, Sharers, Survivo
 use sealsum_protocol::task::RoundSpec;
 use zeroize::Zeroizing;
 
-use crate::clock;
 use crate::courier::{Courier, now};
 use crate::device::tpm_failure;
 use crate::membership::Members;
@@ -27,12 +26,15 @@ use crate::pending::Waiting;
 use crate::refusal;
 use crate::rounds::{Entering, InProgress};
 use crate::service::Service;
+use crate::steps::Steps;
 use crate::witness::{self, Provers};
 
 /// How far a round got, for whoever records it.
 #[derive(Debug, Default)]
 pub struct Played {
-    /// What was charged; nothing without noise or before the charge.
+    /// Whether the step was taken before which nothing of the update leaves.
+    pub masked: bool,
+    /// What was charged; nothing without noise or before that step.
     pub charge: Option<Charge>,
     /// The update whose masked form began to leave.
     pub consumed: Option<Waiting>,
@@ -56,26 +58,9 @@ pub fn play(
     // Checks that fail early cost neither the round nor the update.
     let (advertised, vault) = enter(service, spec, waiting, &courier, &mut rng)?;
     let masking = share(service, &vault, advertised, &courier, &mut rng)?;
-    let mut once = Once::new(InMemory(0), 0);
-    let checking = mask(service, masking, spec, &courier, &mut once, &mut rng, played)?;
-    agree_and_reveal(checking, &courier, &mut once)
-}
-
-type Counter = Once<InMemory>;
-
-/// The counter of this one process. It stops a bug, not a copy of the machine's memory: that
-/// takes one in the TPM.
-struct InMemory(u64);
-
-impl OnceCounter for InMemory {
-    fn read(&mut self) -> Result<u64, String> {
-        Ok(self.0)
-    }
-
-    fn increment(&mut self) -> Result<(), String> {
-        self.0 += 1;
-        Ok(())
-    }
+    let steps = Steps::new(service.ledger());
+    let checking = mask(service, masking, spec, &courier, &steps, &mut rng, played)?;
+    agree_and_reveal(checking, &courier, &steps)
 }
 
 /// Seeded from the TPM and the operating system, mixed.
@@ -171,21 +156,21 @@ fn mask(
     masking: Masking,
     spec: &RoundSpec,
     courier: &Courier,
-    once: &mut Counter,
+    steps: &Steps<'_>,
     rng: &mut ChaCha20Rng,
     played: &mut Played,
 ) -> Result<Checking, Failure> {
     let limit = masking.seat().limits().survivors;
     let (waiting, quantized) = quantize(service, &masking, spec, rng)?;
     let charge = masking.charge().map_err(|refusal| refusal::failure(&refusal))?;
-    if let Some(charge) = charge {
-        service.ledger().charge(&waiting.task, charge, clock::now())?;
-        played.charge = Some(charge);
+    steps.next_masks(&waiting.task, charge);
+    let masked = masking.mask(quantized, &mut Once::new(steps, 0), now());
+    if steps.charged() {
+        (played.masked, played.charge) = (true, charge);
     }
+    let mut uploading = masked.map_err(|error| steps.explain(&error))?;
     service.pending().consume(&waiting, courier.round())?;
     played.consumed = Some(waiting);
-    let mut uploading =
-        masking.mask(quantized, once, now()).map_err(|error| refusal::error(&error))?;
     for index in 0..uploading.chunks() {
         let chunk = uploading.chunk(index);
         courier.put_chunk(index, &chunk, limit)?;
@@ -220,17 +205,18 @@ fn quantize(
 fn agree_and_reveal(
     checking: Checking,
     courier: &Courier,
-    once: &mut Counter,
+    steps: &Steps<'_>,
 ) -> Result<(), Failure> {
+    let once = &mut Once::new(steps, 1);
     let limits = *checking.seat().limits();
     let survivors: Survivors = courier.get("survivors", limits.survivors)?;
     let (signed, signature) =
-        checking.agree(&survivors, once, now()).map_err(|error| refusal::error(&error))?;
+        checking.agree(&survivors, once, now()).map_err(|error| steps.explain(&error))?;
     courier.post("consistency", &signature, limits.quorum)?;
     let quorum: Quorum = courier.get("quorum", limits.quorum)?;
     let (unmasking, agreed) =
         signed.quorum(&quorum, now()).map_err(|error| refusal::error(&error))?;
-    let reveal = unmasking.reveal(agreed, once, now()).map_err(|error| refusal::error(&error))?;
+    let reveal = unmasking.reveal(agreed, once, now()).map_err(|error| steps.explain(&error))?;
     courier.post("reveal", &reveal, limits.end)
 }
 

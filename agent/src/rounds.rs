@@ -15,10 +15,20 @@ use sealsum_protocol::guard::{By, Guard};
 use sealsum_protocol::ids::Hash;
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::{COUNTER_LOST, FAILED_ROUNDS, LEDGER_LOST};
 use crate::state::StateDir;
 
 /// Codes beside the guards' for a no of this device.
-const SAID_NO: [Code; 3] = [codes::REFUSED, codes::LOG_INVALID, codes::LOG_FORK];
+const SAID_NO: [Code; 8] = [
+    codes::REFUSED,
+    codes::LOG_INVALID,
+    codes::LOG_FORK,
+    codes::LEDGER_ROLLED_BACK,
+    codes::COUNTER_ROLLED_BACK,
+    LEDGER_LOST,
+    COUNTER_LOST,
+    FAILED_ROUNDS,
+];
 const FILE: &str = "rounds.json";
 /// Most rounds remembered for `rounds`; the marks are kept for ever.
 const HISTORY_MAX: usize = 1000;

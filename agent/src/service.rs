@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
+use sealsum_attest_tpm::counter::TpmCounter;
 use sealsum_attest_tpm::{Identity, Tpm, Vault};
 use sealsum_daemon::Failure;
 use sealsum_daemon::shutdown::Shutdown;
@@ -14,7 +15,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::device::{Device, Stored, expired, tpm_failure};
 use crate::health::{Facts, Health};
-use crate::ledger::Ledger;
+use crate::ledger::{Beginning, Ledger};
 use crate::membership::StatusLists;
 use crate::offers::Offers;
 use crate::participate::Candidates;
@@ -56,7 +57,7 @@ pub struct Service {
     device: RwLock<Device>,
     rounds: Mutex<Rounds>,
     pending: Mutex<Pending>,
-    ledger: Mutex<Ledger>,
+    ledger: Ledger,
 }
 
 impl Service {
@@ -74,7 +75,9 @@ impl Service {
         rounds.recover(clock::now())?;
         let mut pending = Pending::open(&state, device.vault.clone())?;
         pending.drop_unreadable()?;
-        let ledger = Ledger::open(&state, &config.policy)?;
+        let counter = Box::new(TpmCounter::new(&tpm));
+        let again = Beginning::Again;
+        let ledger = Ledger::open(&state, &config.policy, counter, again, clock::now())?;
         let status_lists = StatusLists::open(&state, &device.ca)?;
         let witness = Witness::open(&state)?;
         let health = Health::default();
@@ -95,7 +98,7 @@ impl Service {
             device: RwLock::new(device),
             rounds: Mutex::new(rounds),
             pending: Mutex::new(pending),
-            ledger: Mutex::new(ledger),
+            ledger,
         })
     }
 
@@ -115,8 +118,8 @@ impl Service {
     }
 
     /// The privacy ledger.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Renews the certificate now.
@@ -176,7 +179,8 @@ impl Service {
         let before = self.device().stored.clone();
         let (identity, vault, stored) =
             recovery::enrol_again(&self.config, &self.tpm, &before, &self.witness)?;
-        self.take(identity, vault, stored)
+        self.take(identity, vault, stored)?;
+        self.ledger.rebind(clock::now())
     }
 
     /// Believes the log as the authority shows it now, by order of the operator. Returns its size.
@@ -203,7 +207,7 @@ impl Service {
     pub fn status(&self, now: Timestamp) -> Status {
         let facts = self.health.facts();
         let device = self.device();
-        let (state, problems) = judge(&facts, &device, self.witness.fork(), now);
+        let (state, problems) = judge(&facts, &device, [self.witness.fork(), self.ledger.disowned()], now);
         let rounds = self.rounds();
         let waiting = self.pending().list();
         Status {
@@ -264,13 +268,12 @@ impl Playing {
 fn judge(
     facts: &Facts,
     device: &Device,
-    fork: Option<Failure>,
+    disbelieved: [Option<Failure>; 2],
     now: Timestamp,
 ) -> (State, Vec<Problem>) {
     let revoked = facts.revoked.as_ref();
     let expired = refuse_expired(device, now).err();
     let missing = [
-        fork,
         facts.log.clone(),
         facts.lost.clone(),
         facts.not_recovered.clone(),
@@ -279,7 +282,7 @@ fn judge(
         facts.aggregator.failure().cloned(),
         facts.authority.failure().cloned(),
     ];
-    let missing: Vec<Failure> = missing.into_iter().flatten().collect();
+    let missing: Vec<Failure> = disbelieved.into_iter().chain(missing).flatten().collect();
     let state = match (revoked, &expired, missing.is_empty()) {
         _ if facts.identity_lost.is_some() => State::IdentityLost,
         (Some(_), _, _) => State::Revoked,

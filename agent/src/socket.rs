@@ -5,8 +5,8 @@
 //! | `POST /v1/updates?task=T[&round=N][&weight=W]` | allowed for T | 202 with a receipt |
 //! | `GET /v1/updates/RECEIPT` | allowed for its task | the receipt |
 //! | `GET /v1/tasks/T/next?wait=S` | allowed for T | 200 model and `Sealsum-Round`, 204 none |
-//! | `GET /v1/status` | allowed at all | the status |
-//! | `POST /v1/renew`, `POST /v1/leave`, `POST /v1/log/accept` | root, the agent's user | 200 |
+//! | `GET /v1/status`, `GET /v1/budget` | allowed at all | the status, the budget |
+//! | `POST /v1/renew`, `/v1/leave`, `/v1/log/accept`, `/v1/budget/resume` | root, the agent's user | 200 |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use serde::Deserialize;
 use crate::access::Peer;
 use crate::clock;
 use crate::intake::Format;
+use crate::ledger::Budget;
 use crate::pending::Receipt;
 use crate::service::Service;
 use crate::status::Status;
@@ -47,6 +48,8 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/updates/{receipt}", get(receipt))
         .route("/v1/tasks/{task}/next", get(next))
         .route("/v1/status", get(status))
+        .route("/v1/budget", get(budget))
+        .route("/v1/budget/resume", post(resume))
         .route("/v1/renew", post(renew))
         .route("/v1/leave", post(leave))
         .route("/v1/log/accept", post(accept_log))
@@ -132,6 +135,26 @@ async fn status(
 ) -> Result<Json<Status>, Problem> {
     service.access.check(peer(caller))?;
     Ok(Json(blocking(move || Ok(service.status(clock::now()))).await?))
+}
+
+async fn budget(
+    State(service): App,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Budget>, Problem> {
+    service.access.check(peer(caller))?;
+    Ok(Json(blocking(move || Ok(service.ledger().budget(clock::now()))).await?))
+}
+
+async fn resume(
+    State(service): App,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Budget>, Problem> {
+    owner_only(&service, caller)?;
+    let resumed = blocking(move || {
+        service.ledger().resume()?;
+        Ok(service.ledger().budget(clock::now()))
+    });
+    Ok(Json(resumed.await?))
 }
 
 async fn renew(

@@ -15,16 +15,25 @@ use tss_esapi::structures::NvPublicBuilder;
 /// In the range that the TCG leaves to owners (Registry of Reserved TPM 2.0 Handles, 2.2.2).
 const INDEX: u32 = 0x0180_5ea1;
 const SIZE: u16 = 8;
+const CREATING: &str = "making the counter";
 
 /// A counter that nobody, root included, can take back.
 pub trait MonotonicCounter {
+    /// Makes the counter and returns its first value. Its maker must hold this to be a new
+    /// beginning: an existing counter is an error.
+    ///
+    /// # Errors
+    /// [`TpmError::Failed`] if it exists, [`TpmError::Password`] if the TPM has an owner password.
+    fn create(&self) -> Result<u64, TpmError>;
+
     /// The present value.
     ///
     /// # Errors
     /// [`TpmError::NoCounter`] if it is gone, [`TpmError::Unreachable`] and the like.
     fn read(&self) -> Result<u64, TpmError>;
 
-    /// Adds one and returns the new value. After an error it may have been added or not: read it.
+    /// Adds one and returns the value then, which is larger by more than one if another program
+    /// added one meanwhile. After an error it may have been added or not: read it.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -43,32 +52,42 @@ impl TpmCounter {
     pub fn new(tpm: &Tpm) -> Self {
         Self { tpm: tpm.clone() }
     }
-
-    /// Makes the counter and returns its first value. Its maker must hold this to be a new
-    /// beginning: an existing counter is an error.
-    ///
-    /// # Errors
-    /// [`TpmError::Failed`] if it exists, [`TpmError::Password`] if the TPM has an owner password.
-    pub fn create(&self) -> Result<u64, TpmError> {
-        self.tpm.run(|context| {
-            define(context)?;
-            with_index(context, step)
-        })
-    }
 }
 
 impl MonotonicCounter for TpmCounter {
+    fn create(&self) -> Result<u64, TpmError> {
+        match self.read() {
+            Err(TpmError::NoCounter { .. }) => {}
+            Ok(_) => return Err(TpmError::Failed { doing: CREATING, reason: "it exists".into() }),
+            Err(error) => return Err(error),
+        }
+        self.tpm.run(define)?;
+        self.increment()
+    }
+
     fn read(&self) -> Result<u64, TpmError> {
         self.tpm.run(|context| with_index(context, value))
     }
 
     fn increment(&self) -> Result<u64, TpmError> {
-        self.tpm.run(|context| with_index(context, step))
+        // The TPM may be busy between the two commands; then the job runs again, and must not add
+        // again.
+        let mut added = false;
+        self.tpm.run(move |context| {
+            with_index(context, |context, index| {
+                if !added {
+                    add(context, index)?;
+                    added = true;
+                }
+                value(context, index)
+            })
+        })
     }
 }
 
+/// Makes the index; one that a power cut left without a value will do.
 fn define(context: &mut Context) -> Result<(), TpmError> {
-    let doing = during("making the counter");
+    let doing = during(CREATING);
     let build = || {
         let attributes = NvIndexAttributesBuilder::new()
             .with_nv_index_type(NvIndexType::Counter)
@@ -84,12 +103,14 @@ fn define(context: &mut Context) -> Result<(), TpmError> {
             .build()
     };
     let public = build().map_err(&doing)?;
-    let index = context
-        .execute_with_sessions(ONE_EMPTY, |context| {
-            context.nv_define_space(Provision::Owner, None, public)
-        })
-        .map_err(&doing)?;
-    context.tr_close(&mut index.into()).map_err(doing)
+    let defined = context.execute_with_sessions(ONE_EMPTY, |context| {
+        context.nv_define_space(Provision::Owner, None, public)
+    });
+    match defined {
+        Ok(index) => context.tr_close(&mut index.into()).map_err(doing),
+        Err(error) if kind(&error) == Some(Kind::NvDefined) => Ok(()),
+        Err(error) => Err(doing(error)),
+    }
 }
 
 fn with_index<T>(
@@ -110,13 +131,12 @@ fn with_index<T>(
     result
 }
 
-fn step(context: &mut Context, index: NvIndexHandle) -> Result<u64, TpmError> {
+fn add(context: &mut Context, index: NvIndexHandle) -> Result<(), TpmError> {
     context
         .execute_with_sessions(ONE_EMPTY, |context| {
             context.nv_increment(NvAuth::NvIndex(index), index)
         })
-        .map_err(during("incrementing the counter"))?;
-    value(context, index)
+        .map_err(during("incrementing the counter"))
 }
 
 fn value(context: &mut Context, index: NvIndexHandle) -> Result<u64, TpmError> {
@@ -124,7 +144,10 @@ fn value(context: &mut Context, index: NvIndexHandle) -> Result<u64, TpmError> {
         .execute_with_sessions(ONE_EMPTY, |context| {
             context.nv_read(NvAuth::NvIndex(index), index, SIZE, 0)
         })
-        .map_err(during("reading the counter"))?;
+        .map_err(|error| match kind(&error) {
+            Some(Kind::NvUninitialized) => TpmError::NoCounter { index: INDEX },
+            _ => during("reading the counter")(error),
+        })?;
     let bytes = bytes.value().try_into().map_err(|_| TpmError::Damaged { what: "the counter" })?;
     Ok(u64::from_be_bytes(bytes))
 }

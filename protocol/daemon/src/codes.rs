@@ -210,6 +210,10 @@ codes! {
     LOG_FORK = "log_fork", Evidence;
     /// A log, a proof or a signed list does not verify.
     LOG_INVALID = "log_invalid", Evidence;
+    /// A device's privacy ledger is older than the counter in its TPM.
+    LEDGER_ROLLED_BACK = "ledger_rolled_back", Evidence;
+    /// The counter in a device's TPM is older than its privacy ledger.
+    COUNTER_ROLLED_BACK = "counter_rolled_back", Evidence;
 }
 
 #[cfg(test)]
