@@ -9,7 +9,7 @@ set -eu
 # command or pkg-config module : Debian package
 needs='cc:gcc pkg-config:pkg-config swtpm:swtpm swtpm_setup:swtpm-tools openssl:openssl tss2-esys.pc:libtss2-dev systemd-analyze:systemd'
 [ "${1:-}" != fuzz ] || needs="$needs c++:g++"
-case "${1:-}" in test | all) needs="$needs cryptography.py:python3-cryptography" ;; esac
+case "${1:-}" in test | all) needs="$needs cryptography.py:python3-cryptography strace:strace" ;; esac
 if [ "${1:-}" = all ]; then
     needs="$needs curl:curl tpm2_createprimary:tpm2-tools python3:python3 ensurepip.py:python3-venv"
 fi
