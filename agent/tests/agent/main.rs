@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its scene up has failed")]
 
 mod bad_input;
+mod budget;
 mod enrolment;
 mod liar;
 mod lies;

@@ -12,13 +12,13 @@ use crate::world::{Answer, Device, STOP_LIMIT, World};
 
 pub(crate) const COHORT: usize = 4;
 /// Longest wait for anything in a round; five times what was measured on two busy cores.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Devices that play rounds.
 pub(crate) struct Fleet {
-    world: World,
-    devices: Vec<Device>,
-    agents: Vec<Process>,
+    pub(crate) world: World,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) agents: Vec<Process>,
     key: PathBuf,
 }
 
@@ -57,7 +57,7 @@ impl Fleet {
     }
 
     /// Signs and publishes a task.
-    fn publish(&self, name: &str, settings: &Settings) {
+    pub(crate) fn publish(&self, name: &str, settings: &Settings) {
         self.publish_file(name, &settings.task(name));
     }
 
@@ -99,7 +99,7 @@ impl Fleet {
     }
 
     #[track_caller]
-    fn await_round(&self, round: &str, what: &str, reached: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn await_round(&self, round: &str, what: &str, reached: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
         loop {
             let record = self.show(round);
@@ -132,12 +132,12 @@ impl Fleet {
 
 /// What tasks differ in.
 pub(crate) struct Settings {
-    noise: Option<f64>,
-    model: &'static str,
-    min_contributors: u32,
-    advertise_s: u32,
-    scale: u32,
-    step_s: u32,
+    pub(crate) noise: Option<f64>,
+    pub(crate) model: &'static str,
+    pub(crate) min_contributors: u32,
+    pub(crate) advertise_s: u32,
+    pub(crate) scale: u32,
+    pub(crate) step_s: u32,
 }
 
 impl Settings {

@@ -344,7 +344,7 @@ fn start_authority(dir: &Path, listen: &str) -> (Process, String) {
 }
 
 /// Copies the files below a directory, with their permissions; sockets are left out.
-fn copy_dir(from: &Path, to: &Path) {
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in fs::read_dir(from).unwrap() {
