@@ -16,8 +16,8 @@ use sealsum_daemon::{Failure, codes, files, lock};
 use serde::Serialize;
 
 use crate::authority::Stranger;
-use crate::config::{self, Config};
 use crate::clock;
+use crate::config::{self, Config};
 use crate::device::{Stored, tpm_failure};
 use crate::ledger::{Beginning, Ledger};
 use crate::state::StateDir;

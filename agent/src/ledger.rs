@@ -34,6 +34,7 @@
 //! back or needs an operator. A virtual TPM that is put back together with the disk is as it was,
 //! and nothing on the device can notice it: THREAT_MODEL.md counts such a device as corrupt.
 
+mod binding;
 mod budget;
 mod document;
 mod limits;
@@ -46,22 +47,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use sealsum_attest_tpm::TpmError;
 use sealsum_attest_tpm::counter::MonotonicCounter;
-use sealsum_daemon::{Failure, codes};
+use sealsum_daemon::Failure;
 use sealsum_protocol::dp::accountant::Charge;
-use sealsum_protocol::error::Refusal;
-use sealsum_protocol::guard::Guard;
 
 use crate::config::Policy;
-use crate::device::tpm_failure;
-use crate::refusal;
 use crate::state::StateDir;
 use crate::status::Problem;
 
+pub use binding::look;
 pub use budget::{Budget, CounterState, CounterStatus, Spent};
 pub use limits::{BUDGET, COUNTER_LOST, FAILED_ROUNDS, LEDGER_LOST, Limits};
 
-use budget::Answer;
-use document::{Document, Found, Lost};
+use binding::{Binding, ask, copied, counter_failure};
+use document::{Document, Found};
 
 /// A counter that threads may share.
 pub type Counter = Box<dyn MonotonicCounter + Send + Sync>;
@@ -306,155 +304,6 @@ impl Ledger {
         document.turn_to(self.limits.epoch_at(now));
         document
     }
-}
-
-impl Document {
-    /// Takes the counter's value over, at the price of what cannot be known.
-    fn settle(&mut self, found: Found, value: u64, limits: &Limits, now: Timestamp) {
-        if found == Found::InDoubt {
-            self.in_doubt += limits.largest_round();
-            self.note(now);
-        }
-        self.settle_at(value);
-    }
-}
-
-/// A ledger and a counter that meet for the first time in this process.
-struct Binding<'a> {
-    state: &'a StateDir,
-    limits: &'a Limits,
-    counter: &'a (dyn MonotonicCounter + Send + Sync),
-    now: Timestamp,
-}
-
-impl Binding<'_> {
-    fn bind(&self, file: Option<Document>, beginning: Beginning) -> Result<Known, Failure> {
-        let value = match self.counter.read() {
-            Ok(value) => Some(value),
-            Err(TpmError::NoCounter { .. }) => None,
-            Err(error) => return Err(counter_failure(&error)),
-        };
-        match (file, value) {
-            (Some(document), Some(value)) => self.compare(document, value),
-            (Some(document), None) => self.begin(document, None, Some(Lost::Counter)),
-            (None, Some(value)) => {
-                self.begin(Document::new(), Some(value), Some(Lost::Ledger))
-            }
-            (None, None) => {
-                let lost = (beginning == Beginning::Again).then_some(Lost::Ledger);
-                self.begin(Document::new(), None, lost)
-            }
-        }
-    }
-
-    fn compare(&self, mut document: Document, value: u64) -> Result<Known, Failure> {
-        let expected = document.counter.value;
-        let found = document.counter.judge(value);
-        let disowned = match found {
-            Found::Ahead => Some(rolled_back(value, expected, self.limits.end_of_now(self.now))),
-            Found::Behind => Some(counter_rolled_back(value, expected)),
-            Found::AsExpected | Found::NotMoved | Found::InDoubt => None,
-        };
-        if disowned.is_none() {
-            document.turn_to(self.limits.epoch_at(self.now));
-            document.end_all_rounds();
-            document.settle(found, value, self.limits, self.now);
-            document.write(self.state)?;
-        }
-        Ok(Known { document, disowned })
-    }
-
-    fn begin(
-        &self,
-        mut document: Document,
-        value: Option<u64>,
-        lost: Option<Lost>,
-    ) -> Result<Known, Failure> {
-        let made = || self.counter.create().map_err(|error| counter_failure(&error));
-        document.settle_at(value.map_or_else(made, Ok)?);
-        document.turn_to(self.limits.epoch_at(self.now));
-        document.end_all_rounds();
-        document.lost = lost;
-        document.write(self.state)?;
-        Ok(Known { document, disowned: None })
-    }
-}
-
-/// What the ledger in `state` shows without an agent. Nothing is changed.
-///
-/// # Errors
-/// As [`StateDir::read`]; `not_enrolled` if there is no ledger.
-pub fn look(
-    state: &StateDir,
-    policy: &Policy,
-    counter: &(dyn MonotonicCounter + Send + Sync),
-    now: Timestamp,
-) -> Result<Budget, Failure> {
-    let limits = Limits::of(policy);
-    let mut document = Document::read(state)?.ok_or_else(crate::device::not_enrolled)?;
-    document.turn_to(limits.epoch_at(now));
-    let status = CounterStatus::of(&document, ask(counter));
-    let refusal = match (status.state, status.value) {
-        (CounterState::LedgerRolledBack, Some(value)) => {
-            Some(rolled_back(value, status.expected, limits.end_of_now(now)))
-        }
-        (CounterState::CounterRolledBack, Some(value)) => {
-            Some(counter_rolled_back(value, status.expected))
-        }
-        _ => limits.bear(&document).err(),
-    };
-    let refusal = refusal.as_ref().map(Problem::from);
-    Ok(Budget::of(&document, &limits, status, refusal, now))
-}
-
-fn ask(counter: &(dyn MonotonicCounter + Send + Sync)) -> Answer {
-    match counter.read() {
-        Ok(value) => Answer::Value(value),
-        Err(TpmError::NoCounter { .. }) => Answer::Missing,
-        Err(_) => Answer::Unknown,
-    }
-}
-
-fn rolled_back(value: u64, expected: u64, epoch_ends: Timestamp) -> Failure {
-    Failure::new(
-        codes::LEDGER_ROLLED_BACK,
-        format!(
-            "ledger: the TPM's counter is {value}, the ledger goes with {expected}: the state \
-             directory is older than the last round"
-        ),
-        format!(
-            "put the newest state directory back; if there is none, stop the agent and remove its \
-             ledger.json: the budget then counts as spent until {epoch_ends}"
-        ),
-    )
-}
-
-fn counter_rolled_back(value: u64, expected: u64) -> Failure {
-    Failure::new(
-        codes::COUNTER_ROLLED_BACK,
-        format!(
-            "ledger: the TPM's counter is {value}, the ledger goes with {expected}: the TPM was put \
-             back, or is another one"
-        ),
-        "put the newest state of the virtual TPM back; no hardware TPM does this",
-    )
-}
-
-/// The counter moved under this process.
-fn copied(value: u64, expected: u64) -> Failure {
-    let why = format!("the counter is {value}, expected {expected}: a copy of this device runs");
-    refusal::failure(&Refusal::new(Guard::OnceCounter, why))
-}
-
-fn counter_failure(error: &TpmError) -> Failure {
-    if !matches!(error, TpmError::NoCounter { .. }) {
-        return tpm_failure(error);
-    }
-    Failure::new(
-        COUNTER_LOST,
-        format!("TPM: {error}"),
-        "restart the agent: it makes one, and the budget of this epoch counts as spent",
-    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

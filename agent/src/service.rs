@@ -207,7 +207,8 @@ impl Service {
     pub fn status(&self, now: Timestamp) -> Status {
         let facts = self.health.facts();
         let device = self.device();
-        let (state, problems) = judge(&facts, &device, [self.witness.fork(), self.ledger.disowned()], now);
+        let (state, problems) =
+            judge(&facts, &device, [self.witness.fork(), self.ledger.disowned()], now);
         let rounds = self.rounds();
         let waiting = self.pending().list();
         Status {

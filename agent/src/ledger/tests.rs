@@ -106,12 +106,12 @@ fn the_charge_that_would_pass_the_limit_is_refused_and_not_made() {
     let fixture = Fixture::new(policy(2.0));
     let ledger = fixture.open();
     let mut made = 0;
-    let failure = loop {
-        match round(&ledger, "a", Some(charge(20)), at(900)) {
-            Ok(()) => made += 1,
-            Err(failure) => break failure,
-        }
-    };
+    let refused = (0..10).find_map(|_| {
+        let failure = round(&ledger, "a", Some(charge(20)), at(900)).err();
+        made += u64::from(failure.is_none());
+        failure
+    });
+    let failure = refused.expect("ten such rounds cost more than the limit");
     assert_eq!(failure.code, BUDGET);
     assert!(made >= 2, "{made}");
     let spent = fixture.open().budget(at(900));
@@ -354,4 +354,15 @@ fn a_look_without_an_agent_says_the_same_and_changes_nothing() {
     let before = std::fs::read(&path).unwrap();
     assert_eq!(look().refusal.unwrap().code, "ledger_rolled_back");
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn of_two_ledgers_on_one_counter_one_takes_the_step_and_the_other_none_any_more() {
+    let fixture = Fixture::new(policy(8.0));
+    let (ledger, copy) = (fixture.open(), fixture.open());
+    ledger.mask("a", Some(charge(100)), at(900)).unwrap();
+    let stopped = copy.mask("a", Some(charge(100)), at(900)).unwrap_err();
+    assert_eq!((stopped.failure.code.name(), stopped.charged), ("once_counter", false));
+    assert_eq!(copy.afford("a", None, at(900)).unwrap_err().code.name(), "once_counter");
+    ledger.go_on(at(900)).unwrap();
 }

@@ -133,14 +133,20 @@ fn a_state_directory_put_back_takes_no_part(fleet: &mut Fleet, before: &std::pat
     fleet.submit(0, TASKS[0], &[1.0, 2.0, 3.0]);
     let round = fleet.start(TASKS[0]);
     let last = fleet.last_round(0, |last| last["round"] == round.as_str());
-    assert_eq!((&last["outcome"], &last["code"]), (&"refused".into(), &"ledger_rolled_back".into()));
+    assert_eq!(
+        (&last["outcome"], &last["code"]),
+        (&"refused".into(), &"ledger_rolled_back".into())
+    );
 
     // The way out that the hint names.
     fleet.agents[0].kill();
     fs::remove_file(state.join("ledger.json")).unwrap();
     fleet.agents[0] = fleet.devices[0].start();
     let shown = budget(&fleet.devices[0]);
-    assert_eq!((&shown["refusal"]["code"], &shown["epsilon"]), (&"ledger_lost".into(), &shown["limit"]));
+    assert_eq!(
+        (&shown["refusal"]["code"], &shown["epsilon"]),
+        (&"ledger_lost".into(), &shown["limit"])
+    );
     assert_eq!(shown["counter"]["state"], "matches");
 }
 

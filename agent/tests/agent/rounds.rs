@@ -99,7 +99,12 @@ impl Fleet {
     }
 
     #[track_caller]
-    pub(crate) fn await_round(&self, round: &str, what: &str, reached: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn await_round(
+        &self,
+        round: &str,
+        what: &str,
+        reached: impl Fn(&Value) -> bool,
+    ) -> Value {
         let started = Instant::now();
         loop {
             let record = self.show(round);
