@@ -156,7 +156,8 @@ fn counter_rolled_back(value: u64, expected: u64) -> Failure {
 /// The counter moved under this process.
 pub(super) fn copied(value: u64, expected: u64) -> Failure {
     let why = format!("the counter is {value}, expected {expected}: a copy of this device runs");
-    refusal::failure(&Refusal::new(Guard::OnceCounter, why))
+    let hint = "find the copy and stop it: docs/operating.md, The privacy budget of a device";
+    Failure { hint: hint.into(), ..refusal::failure(&Refusal::new(Guard::OnceCounter, why)) }
 }
 
 /// What a TPM error means for a step.

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sealsum_attest_tpm::TpmError;
+use sealsum_daemon::codes;
+
 use super::*;
 
 const UNIT: u64 = 1 << 48;

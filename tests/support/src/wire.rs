@@ -10,12 +10,16 @@ use std::time::Duration;
 const NO_SESSIONS: u16 = 0x8001;
 const SESSIONS: u16 = 0x8002;
 const CC_CLEAR: u32 = 0x0126;
+const CC_NV_DEFINE_SPACE: u32 = 0x012a;
 const CC_CREATE_PRIMARY: u32 = 0x0131;
 const CC_SHUTDOWN: u32 = 0x0145;
 const CC_START_AUTH_SESSION: u32 = 0x0176;
 const CC_GET_CAPABILITY: u32 = 0x017a;
 const CC_PCR_EXTEND: u32 = 0x0182;
 const ALG_SHA256: u16 = 0x000b;
+/// AuthWrite, type counter, AuthRead, NoDA.
+const NV_COUNTER: u32 = 1 << 2 | 1 << 4 | 1 << 18 | 1 << 25;
+const RH_OWNER: u32 = 0x4000_0001;
 const RH_NULL: u32 = 0x4000_0007;
 const RH_PLATFORM: u32 = 0x4000_000c;
 const CAP_HANDLES: u32 = 1;
@@ -39,6 +43,21 @@ pub fn clear(port: u16) {
     let mut body = RH_PLATFORM.to_be_bytes().to_vec();
     body.extend(EMPTY_PASSWORD);
     run(port, SESSIONS, CC_CLEAR, &body);
+}
+
+/// TPM2_NV_DefineSpace of a counter that is never incremented: what a power cut leaves of one that
+/// was just being made.
+pub fn define_counter(port: u16, index: u32) {
+    let mut body = RH_OWNER.to_be_bytes().to_vec();
+    body.extend(EMPTY_PASSWORD);
+    // No authorisation value; the public area: index, name algorithm, attributes, policy, size.
+    body.extend([0, 0]);
+    body.extend(14_u16.to_be_bytes());
+    body.extend(index.to_be_bytes());
+    body.extend(ALG_SHA256.to_be_bytes());
+    body.extend(NV_COUNTER.to_be_bytes());
+    body.extend([0, 0, 0, 8]);
+    run(port, SESSIONS, CC_NV_DEFINE_SPACE, &body);
 }
 
 /// TPM2_Shutdown(CLEAR): what an operating system says before it turns the power off.

@@ -32,3 +32,14 @@ fn a_cleared_counter_is_gone_and_never_starts_lower() {
     assert!(matches!(counter.read(), Err(TpmError::NoCounter { .. })));
     assert!(counter.create().unwrap() > last);
 }
+
+#[test]
+fn a_counter_that_was_just_being_made_at_a_power_cut_is_none_and_can_be_made() {
+    const INDEX: u32 = 0x0180_5ea1;
+    let chip = TpmFactory::trusted().tpm();
+    let counter = TpmCounter::new(&connect(&chip));
+    wire::define_counter(chip.port(), INDEX);
+    assert!(matches!(counter.read(), Err(TpmError::NoCounter { index: INDEX })));
+    let first = counter.create().unwrap();
+    assert_eq!(counter.increment().unwrap(), first + 1);
+}
