@@ -86,7 +86,7 @@ struct Known {
 #[derive(Clone, Debug)]
 pub struct Stopped {
     /// Why.
-    pub failure: Failure,
+    pub failure: Box<Failure>,
     /// Whether its charge counts all the same, and the round as one that this device is in.
     pub charged: bool,
 }
@@ -181,7 +181,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::mask`], but for the budget.
     pub fn go_on(&self, now: Timestamp) -> Result<(), Failure> {
-        self.step(now, |_| Ok(())).map_err(|stopped| stopped.failure)
+        self.step(now, |_| Ok(())).map_err(|stopped| *stopped.failure)
     }
 
     /// Notes how a round ended that took the first step.
@@ -238,14 +238,15 @@ impl Ledger {
         enter: impl FnOnce(&mut Document) -> Result<(), Failure>,
     ) -> Result<(), Stopped> {
         let _one = lock(&self.stepping);
-        let before = |failure| Stopped { failure, charged: false };
+        let stopped = |failure, charged| Stopped { failure: Box::new(failure), charged };
+        let before = |failure| stopped(failure, false);
         let mut next = self.settled(now).map_err(before)?;
         enter(&mut next).map_err(before)?;
         next.counter.value += 1;
         next.counter.moving = true;
         next.write(&self.state).map_err(before)?;
         self.keep(&next);
-        self.move_counter(next).map_err(|failure| Stopped { failure, charged: true })
+        self.move_counter(next).map_err(|failure| stopped(failure, true))
     }
 
     /// Adds one, and nobody else did.

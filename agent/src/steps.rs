@@ -50,7 +50,7 @@ impl<'a> Steps<'a> {
             Some((task, charge)) => {
                 let masked = self.ledger.mask(&task, charge, now);
                 self.charged.set(masked.as_ref().map_or_else(|stopped| stopped.charged, |()| true));
-                masked.map_err(|stopped| stopped.failure)
+                masked.map_err(|stopped| *stopped.failure)
             }
             None => self.ledger.go_on(now),
         }

@@ -83,7 +83,7 @@ fn round(
     charge: Option<Charge>,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    ledger.mask(task, charge, now).map_err(|stopped| stopped.failure)?;
+    ledger.mask(task, charge, now).map_err(|stopped| *stopped.failure)?;
     ledger.go_on(now)?;
     ledger.go_on(now)?;
     ledger.end_round(true)

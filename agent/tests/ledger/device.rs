@@ -148,7 +148,7 @@ fn a_copy_of_a_running_device_does_not_mask_sign_or_reveal_a_second_time() {
         (&round).increment().unwrap();
         let before = counter.read().unwrap();
         let step = if steps == 0 {
-            copy.mask("a", Some(CHARGE), now()).map_err(|stopped| stopped.failure)
+            copy.mask("a", Some(CHARGE), now()).map_err(|stopped| *stopped.failure)
         } else {
             copy.go_on(now())
         };
