@@ -30,6 +30,7 @@ use crate::task::{policy, spec};
 use crate::vectors::{root_of, update};
 
 /// Where one device is in the round.
+#[allow(clippy::large_enum_variant, reason = "the devices of a test are few")]
 pub enum Client {
     Advertised(Advertised),
     Sharing(Sharing),
