@@ -1,0 +1,88 @@
+//! The machine words that masks are added to, and blocks of 64 bytes of them.
+
+use super::Sign;
+
+/// Bytes of a block of words: one of ChaCha20, four of AES, one of the widest registers.
+pub(super) const BLOCK: usize = 64;
+
+/// A lane: `u32` or `u64`.
+pub(super) trait Word: Copy {
+    /// [`BLOCK`] bytes of such words.
+    type Block;
+    /// 32-bit halves of a word.
+    const HALVES: usize;
+
+    /// The words by blocks.
+    ///
+    /// # Panics
+    /// If they are no whole blocks.
+    fn blocks(words: &mut [Self]) -> &mut [Self::Block];
+
+    /// The words of a block.
+    fn words(block: &mut Self::Block) -> &mut [Self];
+
+    /// The word of its halves, the low one first.
+    fn of_halves(halves: &[u32]) -> Self;
+
+    /// This word with a mask added or subtracted.
+    fn masked(self, mask: Self, sign: Sign) -> Self;
+
+    /// Adds or subtracts masks that are given as halves.
+    fn mask_all(words: &mut [Self], halves: &[u32], sign: Sign) {
+        for (word, mask) in words.iter_mut().zip(halves.chunks_exact(Self::HALVES)) {
+            *word = word.masked(Self::of_halves(mask), sign);
+        }
+    }
+}
+
+impl Word for u32 {
+    type Block = [u32; BLOCK / 4];
+    const HALVES: usize = 1;
+
+    fn blocks(words: &mut [Self]) -> &mut [Self::Block] {
+        let (blocks, rest) = words.as_chunks_mut();
+        assert!(rest.is_empty(), "no whole blocks");
+        blocks
+    }
+
+    fn words(block: &mut Self::Block) -> &mut [Self] {
+        block
+    }
+
+    fn of_halves(halves: &[u32]) -> Self {
+        halves[0]
+    }
+
+    fn masked(self, mask: Self, sign: Sign) -> Self {
+        match sign {
+            Sign::Plus => self.wrapping_add(mask),
+            Sign::Minus => self.wrapping_sub(mask),
+        }
+    }
+}
+
+impl Word for u64 {
+    type Block = [u64; BLOCK / 8];
+    const HALVES: usize = 2;
+
+    fn blocks(words: &mut [Self]) -> &mut [Self::Block] {
+        let (blocks, rest) = words.as_chunks_mut();
+        assert!(rest.is_empty(), "no whole blocks");
+        blocks
+    }
+
+    fn words(block: &mut Self::Block) -> &mut [Self] {
+        block
+    }
+
+    fn of_halves(halves: &[u32]) -> Self {
+        u64::from(halves[0]) | u64::from(halves[1]) << 32
+    }
+
+    fn masked(self, mask: Self, sign: Sign) -> Self {
+        match sign {
+            Sign::Plus => self.wrapping_add(mask),
+            Sign::Minus => self.wrapping_sub(mask),
+        }
+    }
+}
