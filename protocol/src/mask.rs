@@ -11,6 +11,8 @@ mod backend;
 mod chunk;
 mod portable;
 mod suite;
+#[cfg(test)]
+mod tests;
 mod word;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -1,9 +1,10 @@
 //! How the stream of a suite is made on this CPU.
 
-use super::chunk::{Kernel, mask};
+use super::chunk::{Span, mask};
 use super::portable::{Aes256Ctr, ChaCha20};
+use super::word::Word;
 use super::{MaskSeed, Sign, Suite};
-use crate::encoding::{CHUNK_STREAM, ChunkWords};
+use crate::encoding::{CHUNK_STREAM, ChunkWords, Lanes};
 
 #[cfg(target_arch = "x86_64")]
 use super::x86;
@@ -67,21 +68,11 @@ impl Backend {
 
     /// Adds or subtracts the mask of `seed` to chunk `chunk`, in place.
     pub fn apply(self, seed: &MaskSeed, chunk: usize, words: &mut ChunkWords, sign: Sign) {
-        match self.0 {
-            Kind::ChaCha20 => at(&mut ChaCha20::new(seed), chunk, words, sign),
-            Kind::Aes256Ctr => at(&mut Aes256Ctr::new(seed), chunk, words, sign),
-            #[cfg(target_arch = "x86_64")]
-            Kind::ChaCha20Avx2(cpu) => at(&mut x86::ChaCha20::new(cpu, seed), chunk, words, sign),
-            #[cfg(target_arch = "x86_64")]
-            Kind::ChaCha20Avx512(cpu) => at(&mut x86::ChaCha20::new(cpu, seed), chunk, words, sign),
-            #[cfg(target_arch = "x86_64")]
-            Kind::Aes256CtrVaes256(cpu) => {
-                at(&mut x86::Aes256Ctr::new(cpu, seed), chunk, words, sign)
-            }
-            #[cfg(target_arch = "x86_64")]
-            Kind::Aes256CtrVaes512(cpu) => {
-                at(&mut x86::Aes256Ctr::new(cpu, seed), chunk, words, sign)
-            }
+        let from = chunk as u64 * CHUNK_STREAM as u64;
+        let ChunkWords { start, lanes, end } = words;
+        match lanes {
+            Lanes::Half(lanes) => self.mask(seed, from, Span { start, lanes, end }, sign),
+            Lanes::Whole(lanes) => self.mask(seed, from, Span { start, lanes, end }, sign),
         }
     }
 
@@ -91,10 +82,26 @@ impl Backend {
             self.apply(seed, chunk, words, *sign);
         }
     }
-}
 
-fn at(kernel: &mut impl Kernel, chunk: usize, words: &mut ChunkWords, sign: Sign) {
-    mask(kernel, chunk as u64 * CHUNK_STREAM as u64, words, sign);
+    /// The stream of `seed` from byte `from` on.
+    pub(super) fn mask<W: Word>(self, seed: &MaskSeed, from: u64, span: Span<W>, sign: Sign) {
+        match self.0 {
+            Kind::ChaCha20 => mask(&mut ChaCha20::new(seed), from, span, sign),
+            Kind::Aes256Ctr => mask(&mut Aes256Ctr::new(seed), from, span, sign),
+            #[cfg(target_arch = "x86_64")]
+            Kind::ChaCha20Avx2(cpu) => mask(&mut x86::ChaCha20::new(cpu, seed), from, span, sign),
+            #[cfg(target_arch = "x86_64")]
+            Kind::ChaCha20Avx512(cpu) => mask(&mut x86::ChaCha20::new(cpu, seed), from, span, sign),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Aes256CtrVaes256(cpu) => {
+                mask(&mut x86::Aes256Ctr::new(cpu, seed), from, span, sign);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Aes256CtrVaes512(cpu) => {
+                mask(&mut x86::Aes256Ctr::new(cpu, seed), from, span, sign);
+            }
+        }
+    }
 }
 
 fn portable(suite: Suite) -> Kind {

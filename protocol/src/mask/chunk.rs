@@ -5,7 +5,7 @@
 
 use super::Sign;
 use super::word::{BLOCK, Word};
-use crate::encoding::{CANARY, ChunkWords, Lanes};
+use crate::encoding::CANARY;
 use zeroize::Zeroizing;
 
 /// A cipher under one key that adds its stream to whole batches of words.
@@ -13,8 +13,8 @@ pub(super) trait Kernel {
     /// Bytes that it makes at a time: whole blocks, at most [`MOST_BATCH`].
     const BATCH: usize;
 
-    /// Adds or subtracts the stream from byte `from` on. `from` is a multiple of [`BLOCK`], the
-    /// blocks make whole batches.
+    /// Adds or subtracts the stream from byte `from` on. `from` is a multiple of
+    /// `BATCH`, the blocks make whole batches.
     fn add<W: Word>(&mut self, from: u64, blocks: &mut [W::Block], sign: Sign);
 }
 
@@ -23,32 +23,26 @@ pub(super) const MOST_BATCH: usize = 16 * BLOCK;
 /// Bytes of one half.
 const HALF: usize = 4;
 
-/// Adds or subtracts the stream from byte `from` on.
-pub(super) fn mask<K: Kernel>(kernel: &mut K, from: u64, words: &mut ChunkWords, sign: Sign) {
-    let ChunkWords { start, lanes, end } = words;
-    match lanes {
-        Lanes::Half(lanes) => walk(kernel, from, (start, lanes, end), sign),
-        Lanes::Whole(lanes) => walk(kernel, from, (start, lanes, end), sign),
-    }
+/// A chunk's words, in the order of the wire.
+pub(super) struct Span<'a, W> {
+    pub(super) start: &'a mut u64,
+    pub(super) lanes: &'a mut [W],
+    pub(super) end: &'a mut u64,
 }
 
-fn walk<K: Kernel, W: Word>(
-    kernel: &mut K,
-    from: u64,
-    (start, lanes, end): (&mut u64, &mut [W], &mut u64),
-    sign: Sign,
-) {
+/// Adds or subtracts the stream from byte `from` on, a multiple of [`MOST_BATCH`].
+pub(super) fn mask<K: Kernel, W: Word>(kernel: &mut K, from: u64, span: Span<W>, sign: Sign) {
     let size = HALF * W::HALVES;
+    let Span { start, lanes, end } = span;
     let (head, rest) = lanes.split_at_mut(lanes.len().min((K::BATCH - CANARY) / size));
-    let batch = K::BATCH / size;
-    let (body, tail) = rest.split_at_mut(rest.len() / batch * batch);
-    let last = body.is_empty() && tail.is_empty();
+    let (body, tail) = rest.split_at_mut(rest.len() - rest.len() % (K::BATCH / size));
+    let is_all = body.is_empty() && tail.is_empty();
 
     let bytes = CANARY + size * head.len();
-    let mut edge = Edge::new(kernel, from, if last { bytes + CANARY } else { bytes });
+    let mut edge = Edge::new(kernel, from, if is_all { bytes + CANARY } else { bytes });
     edge.mask(std::slice::from_mut(start), sign);
     edge.mask(head, sign);
-    if !last {
+    if !is_all {
         let from = from + K::BATCH as u64;
         kernel.add::<W>(from, W::blocks(body), sign);
         let from = from + (size * body.len()) as u64;
@@ -74,7 +68,7 @@ impl Edge {
 
     fn mask<W: Word>(&mut self, words: &mut [W], sign: Sign) {
         let upto = self.used + words.len() * W::HALVES;
-        W::mask_all(words, &self.halves[self.used..upto], sign);
+        W::mask_halves(words, &self.halves[self.used..upto], sign);
         self.used = upto;
     }
 }

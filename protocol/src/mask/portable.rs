@@ -61,12 +61,6 @@ fn add_buffered<W: Word>(blocks: &mut [W::Block], sign: Sign, mut fill: impl FnM
     for part in blocks.chunks_mut(BUFFER / BLOCK) {
         let bytes = &mut buffer[..part.len() * BLOCK];
         fill(bytes);
-        for (block, bytes) in part.iter_mut().zip(bytes.as_chunks::<BLOCK>().0) {
-            let mut halves = Zeroizing::new([0; BLOCK / 4]);
-            for (half, bytes) in halves.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *half = u32::from_le_bytes(*bytes);
-            }
-            W::mask_all(W::words(block), halves.as_slice(), sign);
-        }
+        W::mask_bytes(W::words(part), bytes, sign);
     }
 }

@@ -18,8 +18,8 @@ pub(super) trait Word: Copy {
     /// If they are no whole blocks.
     fn blocks(words: &mut [Self]) -> &mut [Self::Block];
 
-    /// The words of a block.
-    fn words(block: &mut Self::Block) -> &mut [Self];
+    /// The words of blocks.
+    fn words(blocks: &mut [Self::Block]) -> &mut [Self];
 
     /// The word of its halves, the low one first.
     fn of_halves(halves: &[u32]) -> Self;
@@ -27,8 +27,11 @@ pub(super) trait Word: Copy {
     /// This word with a mask added or subtracted.
     fn masked(self, mask: Self, sign: Sign) -> Self;
 
+    /// Adds or subtracts masks that are given as bytes, little-endian.
+    fn mask_bytes(words: &mut [Self], bytes: &[u8], sign: Sign);
+
     /// Adds or subtracts masks that are given as halves.
-    fn mask_all(words: &mut [Self], halves: &[u32], sign: Sign) {
+    fn mask_halves(words: &mut [Self], halves: &[u32], sign: Sign) {
         for (word, mask) in words.iter_mut().zip(halves.chunks_exact(Self::HALVES)) {
             *word = word.masked(Self::of_halves(mask), sign);
         }
@@ -45,8 +48,14 @@ impl Word for u32 {
         blocks
     }
 
-    fn words(block: &mut Self::Block) -> &mut [Self] {
-        block
+    fn words(blocks: &mut [Self::Block]) -> &mut [Self] {
+        blocks.as_flattened_mut()
+    }
+
+    fn mask_bytes(words: &mut [Self], bytes: &[u8], sign: Sign) {
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+            *word = word.masked(Self::from_le_bytes(*bytes), sign);
+        }
     }
 
     fn of_halves(halves: &[u32]) -> Self {
@@ -71,8 +80,14 @@ impl Word for u64 {
         blocks
     }
 
-    fn words(block: &mut Self::Block) -> &mut [Self] {
-        block
+    fn words(blocks: &mut [Self::Block]) -> &mut [Self] {
+        blocks.as_flattened_mut()
+    }
+
+    fn mask_bytes(words: &mut [Self], bytes: &[u8], sign: Sign) {
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+            *word = word.masked(Self::from_le_bytes(*bytes), sign);
+        }
     }
 
     fn of_halves(halves: &[u32]) -> Self {

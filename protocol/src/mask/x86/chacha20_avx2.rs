@@ -60,12 +60,10 @@ fn initial(key: &[u32; 8], counter: u64) -> [__m256i; 16] {
     for (register, word) in state.iter_mut().zip(CONSTANTS.iter().chain(key)) {
         *register = _mm256_set1_epi32(*word as i32);
     }
-    let low = _mm256_set1_epi32(counter as i32);
-    state[12] = _mm256_add_epi32(low, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    // All ones, so minus one, where the low word did not wrap.
-    let whole = _mm256_cmpeq_epi32(_mm256_max_epu32(state[12], low), state[12]);
-    let carried = _mm256_set1_epi32(((counter >> 32) as i32).wrapping_add(1));
-    state[13] = _mm256_add_epi32(carried, whole);
+    // A batch starts at a multiple of its blocks, so the low word does not wrap within it.
+    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    state[12] = _mm256_add_epi32(_mm256_set1_epi32(counter as i32), lanes);
+    state[13] = _mm256_set1_epi32((counter >> 32) as i32);
     state
 }
 

@@ -56,12 +56,10 @@ fn initial(key: &[u32; 8], counter: u64) -> [__m512i; 16] {
     for (register, word) in state.iter_mut().zip(CONSTANTS.iter().chain(key)) {
         *register = _mm512_set1_epi32(*word as i32);
     }
-    let low = _mm512_set1_epi32(counter as i32);
+    // A batch starts at a multiple of its blocks, so the low word does not wrap within it.
     let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    state[12] = _mm512_add_epi32(low, lanes);
-    let carried = _mm512_cmplt_epu32_mask(state[12], low);
-    let high = _mm512_set1_epi32((counter >> 32) as i32);
-    state[13] = _mm512_mask_add_epi32(high, carried, high, _mm512_set1_epi32(1));
+    state[12] = _mm512_add_epi32(_mm512_set1_epi32(counter as i32), lanes);
+    state[13] = _mm512_set1_epi32((counter >> 32) as i32);
     state
 }
 
