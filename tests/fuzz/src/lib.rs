@@ -10,6 +10,7 @@
 //! | [`messages`] | each message of a round |
 //! | [`task_file`] | the task as its owner writes it |
 //! | [`chunks`] | chunks of masked input, every width of ring |
+//! | [`masks`] | the ways to make a mask, one against the other |
 //! | [`tpm`] | TPM structures |
 //! | [`bodies`] | JSON bodies of enrolment and renewal |
 //! | [`certificates`] | certificates, chains, requests, evidence |
@@ -26,6 +27,7 @@ mod fixtures;
 mod fleet;
 mod input;
 pub mod log;
+pub mod masks;
 pub mod messages;
 pub mod server;
 pub mod task_file;
@@ -45,6 +47,7 @@ const FAMILIES: &[&[Target]] = &[
     messages::TARGETS,
     task_file::TARGETS,
     chunks::TARGETS,
+    masks::TARGETS,
     tpm::TARGETS,
     bodies::TARGETS,
     certificates::TARGETS,
