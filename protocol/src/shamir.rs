@@ -72,14 +72,43 @@ pub fn split(
 /// # Errors
 /// [`ShareError`] if there are too few shares, or two at one point.
 pub fn recover(shares: &[(u16, Share)], threshold: usize) -> Result<SecretScalar, ShareError> {
-    check(shares.iter().map(|(point, _)| *point), shares.len(), threshold)?;
-    let used = &shares[..threshold];
-    let weights = weights_at_zero(used);
-    let mut secret = Zeroizing::new(Scalar::ZERO);
-    for ((_, share), weight) in used.iter().zip(weights) {
-        *secret += weight * *share.scalar();
+    Interpolation::default().recover(shares, threshold)
+}
+
+/// Rebuilds secrets one after another and keeps the weights of the points of the last: holders that
+/// answer for many dealers stand at the same points for all of them if nobody is lost.
+#[derive(Default)]
+pub struct Interpolation {
+    points: Vec<u16>,
+    weights: Vec<Scalar>,
+}
+
+impl Interpolation {
+    /// [`recover`].
+    ///
+    /// # Errors
+    /// [`ShareError`] if there are too few shares, or two at one point.
+    pub fn recover(
+        &mut self,
+        shares: &[(u16, Share)],
+        threshold: usize,
+    ) -> Result<SecretScalar, ShareError> {
+        check(shares.iter().map(|(point, _)| *point), shares.len(), threshold)?;
+        let used = &shares[..threshold];
+        self.stand_at(used.iter().map(|(point, _)| *point));
+        let mut secret = Zeroizing::new(Scalar::ZERO);
+        for ((_, share), weight) in used.iter().zip(&self.weights) {
+            *secret += weight * *share.scalar();
+        }
+        Ok(SecretScalar::new(*secret))
     }
-    Ok(SecretScalar::new(*secret))
+
+    fn stand_at(&mut self, points: impl Iterator<Item = u16> + Clone) {
+        if !points.clone().eq(self.points.iter().copied()) {
+            self.points = points.collect();
+            self.weights = weights_at_zero(&self.points);
+        }
+    }
 }
 
 fn check(
@@ -116,17 +145,66 @@ fn evaluate(secret: &SecretScalar, coefficients: &[SecretScalar], point: u16) ->
 }
 
 /// Lagrange's weights at 0: the product of x_m / (x_m - x_j) over m != j. Points are public.
-fn weights_at_zero(shares: &[(u16, Share)]) -> Vec<Scalar> {
-    let points: Vec<Scalar> = shares.iter().map(|(point, _)| Scalar::from(*point)).collect();
-    let product: Scalar = points.iter().product();
-    let mut denominators: Vec<Scalar> = points
-        .iter()
-        .enumerate()
-        .map(|(j, own)| {
-            let others = points.iter().enumerate().filter(|(m, _)| *m != j);
-            others.fold(*own, |denominator, (_, other)| denominator * (other - own))
-        })
-        .collect();
+fn weights_at_zero(points: &[u16]) -> Vec<Scalar> {
+    let product = product(points.iter().copied());
+    let denominator = |own: &u16| {
+        let others = points.iter().filter(|other| *other != own);
+        let distances = product_of_distances(*own, others.clone().copied());
+        let below = others.filter(|other| *other < own).count();
+        if below.is_multiple_of(2) { distances } else { -distances }
+    };
+    let mut denominators: Vec<Scalar> = points.iter().map(denominator).collect();
     Scalar::invert_batch_alloc(&mut denominators);
     denominators.into_iter().map(|inverse| product * inverse).collect()
+}
+
+/// x_j times each |x_m - x_j|.
+fn product_of_distances(own: u16, others: impl Iterator<Item = u16>) -> Scalar {
+    product(others.map(|other| other.abs_diff(own)).chain([own]))
+}
+
+/// Machine words are multiplied as long as they hold the product, scalars only then.
+fn product(factors: impl Iterator<Item = u16>) -> Scalar {
+    let (mut product, mut pending) = (Scalar::ONE, 1u128);
+    for factor in factors {
+        pending *= u128::from(factor);
+        if pending >> (u128::BITS - u16::BITS) != 0 {
+            product *= Scalar::from(pending);
+            pending = 1;
+        }
+    }
+    product * Scalar::from(pending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// A constant, and the identity, interpolated at 0.
+        #[test]
+        fn weights_sum_to_one_and_the_points_under_them_to_zero(
+            points in prop::collection::btree_set(1u16.., 2..60),
+        ) {
+            let points: Vec<u16> = points.into_iter().rev().collect();
+            let weights = weights_at_zero(&points);
+            prop_assert_eq!(weights.iter().sum::<Scalar>(), Scalar::ONE);
+            let weighed = weights.iter().zip(&points).map(|(w, x)| w * Scalar::from(*x));
+            prop_assert_eq!(weighed.sum::<Scalar>(), Scalar::ZERO);
+        }
+    }
+
+    #[test]
+    fn weights_are_kept_for_the_same_points_only() {
+        let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::seed_from_u64(1);
+        let mut interpolation = Interpolation::default();
+        for points in [[1, 2, 3], [1, 2, 3], [1, 2, 4], [3, 2, 1]] {
+            let secret = SecretScalar::random(&mut rng);
+            let shares = split(&secret, 3, &points, &mut rng).expect("a sharing");
+            let shares: Vec<(u16, Share)> = points.into_iter().zip(shares).collect();
+            let rebuilt = interpolation.recover(&shares, 3).expect("enough");
+            assert_eq!(rebuilt.as_bytes(), secret.as_bytes(), "{points:?}");
+        }
+    }
 }

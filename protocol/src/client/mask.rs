@@ -1,5 +1,7 @@
 //! Step 3: the vector becomes integers, the integers become masked words.
 
+use std::sync::OnceLock;
+
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -17,7 +19,7 @@ use crate::dp::rounding::round_stochastic;
 use crate::error::{Error, Refusal, require};
 use crate::guard::Guard;
 use crate::ids::Hash;
-use crate::mask::{self, MaskSeed, Sign};
+use crate::mask::{Backend, MaskSeed, Sign};
 use crate::merkle;
 use crate::messages::MaskedInput;
 use crate::task::{Task, Weights};
@@ -44,7 +46,7 @@ pub struct Uploading {
     held: HeldShares,
     quantized: Quantized,
     masks: Vec<(MaskSeed, Sign)>,
-    leaves: Vec<Option<Hash>>,
+    leaves: Vec<OnceLock<Hash>>,
 }
 
 /// Clips, rotates, rounds and noises a device's vector for one round. `update` has the task's
@@ -154,7 +156,7 @@ impl Masking {
         require(quantized.0.len() == layout.coordinates(), Guard::Norm, || {
             format!("{} integers, not {}", quantized.0.len(), layout.coordinates())
         })?;
-        let leaves = vec![None; layout.chunks()];
+        let leaves = (0..layout.chunks()).map(|_| OnceLock::new()).collect();
         let masks = masks(&seat, &secrets, &shared, &transcript)?;
         once.spend()?;
         Ok(Uploading { seat, shared, transcript, held, quantized, masks, leaves })
@@ -191,19 +193,19 @@ impl Uploading {
         self.leaves.len()
     }
 
-    /// The bytes of one chunk; the same each time.
+    /// The bytes of one chunk; the same each time. All masks go onto it while it is in the cache,
+    /// and threads may each take some of the chunks.
     ///
     /// # Panics
     /// If there is no such chunk.
-    pub fn chunk(&mut self, index: usize) -> Vec<u8> {
+    pub fn chunk(&self, index: usize) -> Vec<u8> {
         let cohort = &self.seat.cohort;
         let values = &self.quantized.0[cohort.layout.chunk_coordinates(index)];
         let mut words = cohort.layout.encode_chunk(index, values);
-        for (seed, sign) in &self.masks {
-            mask::apply(cohort.task.mask_suite, seed, index, &mut words, *sign);
-        }
+        let masks = self.masks.iter().map(|(seed, sign)| (seed, *sign));
+        Backend::detect(cohort.task.mask_suite).apply_all(masks, index, &mut words);
         let bytes = cohort.layout.to_wire(index, &words);
-        self.leaves[index] = Some(chunk_leaf(index, &bytes));
+        self.leaves[index].get_or_init(|| chunk_leaf(index, &bytes));
         bytes
     }
 
@@ -215,9 +217,9 @@ impl Uploading {
         MaskedInput { root, signature }
     }
 
-    fn leaf(&mut self, index: usize) -> Hash {
-        match self.leaves[index] {
-            Some(leaf) => leaf,
+    fn leaf(&self, index: usize) -> Hash {
+        match self.leaves[index].get() {
+            Some(leaf) => *leaf,
             None => chunk_leaf(index, &self.chunk(index)),
         }
     }

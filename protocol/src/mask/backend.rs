@@ -77,9 +77,14 @@ impl Backend {
     }
 
     /// Applies each mask to chunk `chunk`, in place, while it is in the cache.
-    pub fn apply_all(self, masks: &[(MaskSeed, Sign)], chunk: usize, words: &mut ChunkWords) {
+    pub fn apply_all<'a>(
+        self,
+        masks: impl IntoIterator<Item = (&'a MaskSeed, Sign)>,
+        chunk: usize,
+        words: &mut ChunkWords,
+    ) {
         for (seed, sign) in masks {
-            self.apply(seed, chunk, words, *sign);
+            self.apply(seed, chunk, words, sign);
         }
     }
 

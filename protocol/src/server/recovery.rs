@@ -1,39 +1,89 @@
 //! What turns the sum of the masked inputs into the sum of the inputs.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use super::Members;
 use super::unmask::Unrecovered;
 use crate::encoding::{CanaryError, ChunkWords, Layout};
-use crate::mask::{self, MaskSeed, Sign, Suite};
+use crate::exchange::ExchangeKey;
+use crate::mask::{Backend, MaskSeed, Sign, Suite};
 use crate::scalar::SecretScalar;
 use crate::transcript::{self, SharedTranscript};
 
 /// The masks to take off the sum of the contributors' masked inputs: the self mask of each, and
-/// for each lost device the masks that its neighbours among them shared with it. Chunks can be
-/// unmasked in any order and in parallel. Erased when dropped.
+/// for each lost device the masks that its neighbours among them shared with it; none between two
+/// lost devices, which are in no sum. Chunks can be unmasked in any order, in parts and in
+/// parallel. Erased when dropped.
 pub struct Recovery {
     suite: Suite,
     layout: Layout,
     contributors: Vec<usize>,
-    masks: Vec<(MaskSeed, Sign)>,
+    shared: SharedTranscript,
+    lost: Vec<Lost>,
+    masks: Vec<Mask>,
+}
+
+/// A lost device, whose mask key was rebuilt.
+struct Lost {
+    index: usize,
+    key: ExchangeKey,
+}
+
+/// One mask; its seed is derived when it is first needed.
+struct Mask {
+    source: Source,
+    sign: Sign,
+    seed: OnceLock<Option<MaskSeed>>,
+}
+
+enum Source {
+    /// A contributor's own.
+    Own(usize, SecretScalar),
+    /// That of one of the lost, by its place among them, with a contributor.
+    Pair { lost: usize, peer: usize, peer_key: [u8; 32] },
 }
 
 impl Recovery {
     /// Rebuilds each secret that is needed. On failure names the dealer.
     pub(super) fn new(members: &mut Members) -> Result<Self, (usize, Unrecovered)> {
-        let shared = members.cohort.transcript.with_sharers(&members.shared);
-        let contributors: Vec<usize> = members.survivors.iter().collect();
-        let mut masks = Vec::new();
-        for index in &contributors {
-            let secret = self_mask(members, *index).map_err(|why| (*index, why))?;
-            let seed = shared.self_seed(members.cohort.task.mask_suite, *index, &secret);
-            masks.push((seed, Sign::Minus));
+        let mut recovery = Self {
+            suite: members.cohort.task.mask_suite,
+            layout: members.cohort.layout.clone(),
+            contributors: members.survivors.iter().collect(),
+            shared: members.cohort.transcript.with_sharers(&members.shared),
+            lost: Vec::new(),
+            masks: Vec::new(),
+        };
+        for index in recovery.contributors.clone() {
+            let secret = self_mask(members, index).map_err(|why| (index, why))?;
+            recovery.push(Source::Own(index, secret), Sign::Minus);
         }
         for index in members.lost.iter().collect::<Vec<_>>() {
-            let of_lost = pair_masks(members, &shared, index).map_err(|why| (index, why))?;
-            masks.extend(of_lost);
+            recovery.lose(members, index).map_err(|why| (index, why))?;
         }
-        let suite = members.cohort.task.mask_suite;
-        Ok(Self { suite, layout: members.cohort.layout.clone(), contributors, masks })
+        Ok(recovery)
+    }
+
+    fn push(&mut self, source: Source, sign: Sign) {
+        self.masks.push(Mask { source, sign, seed: OnceLock::new() });
+    }
+
+    /// The masks between a lost device and its neighbours among the contributors.
+    fn lose(&mut self, members: &mut Members, index: usize) -> Result<(), Unrecovered> {
+        let peers: Vec<usize> = members.cohort.neighbours_in(index, &members.survivors).collect();
+        if peers.is_empty() {
+            return Ok(());
+        }
+        let key = lost_key(members, index)?;
+        let lost = self.lost.len();
+        self.lost.push(Lost { index, key });
+        for peer in peers {
+            let peer_key = members.cohort.entries[peer].mask_key;
+            let sign = Sign::of_pair(peer, index).opposite();
+            self.push(Source::Pair { lost, peer, peer_key }, sign);
+        }
+        Ok(())
     }
 
     /// The contributors, by roster index: whose masked inputs to sum.
@@ -46,11 +96,47 @@ impl Recovery {
         &self.layout
     }
 
+    /// How many masks there are.
+    pub fn masks(&self) -> usize {
+        self.masks.len()
+    }
+
+    /// Derives the seed of a mask, if it was not: one key agreement for those of the lost. Nobody
+    /// has to, but the first chunk waits for what was not derived before.
+    ///
+    /// # Panics
+    /// If there is no such mask.
+    pub fn derive(&self, mask: usize) {
+        self.seed(&self.masks[mask]);
+    }
+
     /// Takes the masks off chunk `chunk` of the sum, in place.
     pub fn unmask_chunk(&self, chunk: usize, sum: &mut ChunkWords) {
-        for (seed, sign) in &self.masks {
-            mask::apply(self.suite, seed, chunk, sum, *sign);
-        }
+        self.unmask_part(chunk, 0..self.masks(), sum);
+    }
+
+    /// Takes some of the masks off chunk `chunk` of the sum, or of a part of it, in place.
+    ///
+    /// # Panics
+    /// If there are no such masks.
+    pub fn unmask_part(&self, chunk: usize, masks: Range<usize>, sum: &mut ChunkWords) {
+        let masks = self.masks[masks].iter();
+        let masks = masks.filter_map(|mask| Some((self.seed(mask)?, mask.sign)));
+        Backend::detect(self.suite).apply_all(masks, chunk, sum);
+    }
+
+    /// There is none with a key of low order. Such keys were refused when the devices entered, and
+    /// no device could mask with one.
+    fn seed<'a>(&self, mask: &'a Mask) -> Option<&'a MaskSeed> {
+        let derive = || match &mask.source {
+            Source::Own(index, secret) => Some(self.shared.self_seed(self.suite, *index, secret)),
+            Source::Pair { lost, peer, peer_key } => {
+                let lost = &self.lost[*lost];
+                let own = (lost.index, &lost.key);
+                self.shared.pair_seed(self.suite, own, (*peer, peer_key)).ok()
+            }
+        };
+        mask.seed.get_or_init(derive).as_ref()
     }
 
     /// The integers of an unmasked chunk of the sum.
@@ -70,29 +156,11 @@ fn self_mask(members: &mut Members, index: usize) -> Result<SecretScalar, Unreco
     })
 }
 
-/// The masks between a lost device and its neighbours among the contributors.
-fn pair_masks(
-    members: &mut Members,
-    shared: &SharedTranscript,
-    lost: usize,
-) -> Result<Vec<(MaskSeed, Sign)>, Unrecovered> {
+fn lost_key(members: &mut Members, lost: usize) -> Result<ExchangeKey, Unrecovered> {
     let params_hash = members.cohort.transcript.params_hash;
-    let neighbours: Vec<usize> = members.cohort.neighbours_in(lost, &members.survivors).collect();
-    if neighbours.is_empty() {
-        return Ok(Vec::new());
-    }
     let secret = members.rebuild(lost, |members, secret| {
         let key = transcript::mask_key(&params_hash, secret);
         key.public() == members.cohort.entries[lost].mask_key
     })?;
-    let key = transcript::mask_key(&params_hash, &secret);
-    let suite = members.cohort.task.mask_suite;
-    let mask = |neighbour: usize| {
-        let peer = (neighbour, &members.cohort.entries[neighbour].mask_key);
-        let seed = shared.pair_seed(suite, (lost, &key), peer);
-        // Keys of low order were refused when the devices entered.
-        seed.map(|seed| (seed, Sign::of_pair(neighbour, lost).opposite()))
-            .map_err(|error| Unrecovered::TooFew(error.to_string()))
-    };
-    neighbours.into_iter().map(mask).collect()
+    Ok(transcript::mask_key(&params_hash, &secret))
 }

@@ -6,7 +6,7 @@ use crate::guard::Guard;
 use crate::ids::DeviceId;
 use crate::messages::{Reveal, RevealedSecret, RevealedShare};
 use crate::scalar::SecretScalar;
-use crate::shamir::{self, Share};
+use crate::shamir::{Interpolation, Share};
 use crate::time::Now;
 use crate::transcript::SecretKind;
 
@@ -15,11 +15,16 @@ pub(super) struct Reveals {
     /// By dealer: point and share.
     shares: Vec<Vec<(u16, Share)>>,
     answered: Vec<bool>,
+    interpolation: Interpolation,
 }
 
 impl Reveals {
     pub(super) fn new(n: usize) -> Self {
-        Self { shares: (0..n).map(|_| Vec::new()).collect(), answered: vec![false; n] }
+        Self {
+            shares: (0..n).map(|_| Vec::new()).collect(),
+            answered: vec![false; n],
+            interpolation: Interpolation::default(),
+        }
     }
 
     pub(super) fn has(&self, index: usize) -> bool {
@@ -103,18 +108,22 @@ impl Members {
         dealer: usize,
         is_right: impl Fn(&Self, &SecretScalar) -> bool,
     ) -> Result<SecretScalar, Unrecovered> {
-        let shares = std::mem::take(&mut self.reveals.shares[dealer]);
+        let mut shares = std::mem::take(&mut self.reveals.shares[dealer]);
+        // In one order for all dealers, so that their weights are the same where their holders are.
+        shares.sort_unstable_by_key(|(point, _)| *point);
         let t = self.cohort.parameters.t;
         if shares.len() < t {
             return Err(Unrecovered::TooFew(format!("{} of {t} shares", shares.len())));
         }
         // A dealer whose policy assumes more corrupt devices shares with a higher threshold, which
         // all shares together meet if any number does.
-        [t, shares.len()]
+        let mut interpolation = std::mem::take(&mut self.reveals.interpolation);
+        let secret = [t, shares.len()]
             .into_iter()
-            .filter_map(|threshold| shamir::recover(&shares, threshold).ok())
-            .find(|secret| is_right(self, secret))
-            .ok_or(Unrecovered::WrongDealer)
+            .filter_map(|threshold| interpolation.recover(&shares, threshold).ok())
+            .find(|secret| is_right(self, secret));
+        self.reveals.interpolation = interpolation;
+        secret.ok_or(Unrecovered::WrongDealer)
     }
 }
 
