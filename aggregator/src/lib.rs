@@ -6,7 +6,7 @@
 //! | [`http`], [`refused`] | what devices ask, over mutual TLS |
 //! | [`admin`] | what operators ask, over the administration socket |
 //! | [`rounds`] | rounds: opened, driven, ended |
-//! | [`uploads`], [`vector_file`] | masked vectors in, sums out, chunk by chunk |
+//! | [`uploads`], [`sum`], [`vector_file`] | masked vectors in, sums out, chunk by chunk |
 //! | [`devices`], [`membership`] | who may take part, at every moment |
 //! | [`authority`], [`certificate`], [`https`] | this program's own certificate; the status list |
 //! | [`authority_log`] | what is pinned of the authority's log; proofs for devices |
@@ -38,6 +38,7 @@ pub mod refused;
 pub mod rounds;
 pub mod service;
 pub mod store;
+pub mod sum;
 pub mod tasks;
 pub mod uploads;
 pub mod vector_file;

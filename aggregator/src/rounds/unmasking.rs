@@ -1,14 +1,13 @@
 //! The sum, chunk by chunk: masked vectors from the disk, masks off, integers out.
 //!
-//! Runs on a thread of its own. In memory are one chunk of the sum and one of a device; and the
-//! whole sum if it is to be rotated back.
+//! Runs on a thread of its own, which has [`sum`] use all cores. The whole sum is in memory if it is
+//! to be rotated back.
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealsum_daemon::Failure;
-use sealsum_protocol::ids::DeviceId;
 use sealsum_protocol::server::Recovery;
 
 use super::decoding::Decoding;
@@ -18,6 +17,7 @@ use crate::audit::NoiseAudit;
 use crate::codes;
 use crate::privacy::Noise;
 use crate::record::ResultRecord;
+use crate::sum;
 use crate::uploads::UploadError;
 
 /// Between two words about progress.
@@ -58,20 +58,16 @@ struct Unmasked {
 fn unmask(live: &Live, recovery: &Recovery) -> Result<Unmasked, UploadError> {
     let layout = recovery.layout();
     let roster = live.roster();
-    let contributors: Vec<DeviceId> =
-        recovery.contributors().iter().map(|index| roster[*index]).collect();
     let path = ending::result_file(live.parts(), live.id());
     let mut decoding = Decoding::create(&path, live.spec())?;
     let mut wrong_chunks = Vec::new();
     let mut said = Instant::now();
-    let mut bytes = Vec::new();
-    for chunk in 0..layout.chunks() {
-        let mut sum = layout.zero_chunk(chunk);
-        for device in &contributors {
-            live.uploads().read(*device, chunk, &mut bytes)?;
-            sum.add_assign(&layout.from_wire(chunk, &bytes).map_err(UploadError::Shape)?);
-        }
-        recovery.unmask_chunk(chunk, &mut sum);
+    let masked = |device: usize, chunk: usize, bytes: &mut Vec<u8>| {
+        live.uploads().read(roster[device], chunk, bytes)?;
+        layout.from_wire(chunk, bytes).map_err(UploadError::Shape)
+    };
+    live.unmasked(0, layout.chunks());
+    sum::unmask(recovery, sum::threads(), masked, |chunk, sum| {
         match recovery.decode_chunk(chunk, &sum) {
             Ok(integers) => decoding.push(&integers)?,
             Err(error) => {
@@ -83,11 +79,13 @@ fn unmask(live: &Live, recovery: &Recovery) -> Result<Unmasked, UploadError> {
             live.unmasked(chunk + 1, layout.chunks());
             said = Instant::now();
         }
-    }
+        Ok(())
+    })?;
     if wrong_chunks.is_empty() {
         decoding.complete()?;
     }
-    Ok(Unmasked { sum: decoding, contributors: contributors.len(), wrong_chunks })
+    let contributors = recovery.contributors().len();
+    Ok(Unmasked { sum: decoding, contributors, wrong_chunks })
 }
 
 impl Unmasked {
