@@ -3,7 +3,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-all simulate mutants fuzz fuzz-corpus fuzz-table lint install
+.PHONY: help deps build demo test test-all bench simulate mutants fuzz fuzz-corpus fuzz-table lint install
 
 help: ## this list
 	@echo "sealsum: private sums over attested devices"
@@ -25,6 +25,11 @@ test: ## every test, against real software TPMs
 test-all: ## the same and the longer suites, against OpenBao and tpm2-tools
 	@sh packaging/deps.sh all
 	@$(CARGO) test --workspace --features sealsum-tests/all
+
+bench: ## speed against the limits of this machine, into target/bench/summary.json
+	@sh packaging/deps.sh bench
+	@$(CARGO) run --quiet --release --locked --manifest-path tests/bench/Cargo.toml \
+	  --target-dir $(or $(CARGO_TARGET_DIR),target)/bench/build
 
 SEEDS ?= 10000
 simulate: build ## SEEDS=N histories of a fleet with faults and liars, from seed FROM=M on

@@ -2,13 +2,15 @@
 # What a build and its tests need from Debian, and a Rust new enough for rust-toolchain.toml.
 # Installs what is missing as root or through `sudo -n`; otherwise prints the one line to run (exit 4).
 # `deps.sh test` also finds what the tests run beside cargo, `deps.sh fuzz` what libFuzzer is built
-# with. `deps.sh all` also finds the peers that `make test-all` runs against: Debian's, and those of
-# tests/requirements.txt in a virtual environment below the build directory.
+# with, `deps.sh bench` what sealsum is measured against. `deps.sh all` also finds the peers that
+# `make test-all` runs against: Debian's, and those of tests/requirements.txt in a virtual
+# environment below the build directory.
 set -eu
 
 # command or pkg-config module : Debian package
 needs='cc:gcc pkg-config:pkg-config swtpm:swtpm swtpm_setup:swtpm-tools openssl:openssl tss2-esys.pc:libtss2-dev systemd-analyze:systemd'
 [ "${1:-}" != fuzz ] || needs="$needs c++:g++"
+[ "${1:-}" != bench ] || needs="$needs libssl.pc:libssl-dev"
 case "${1:-}" in test | all) needs="$needs cryptography.py:python3-cryptography strace:strace" ;; esac
 if [ "${1:-}" = all ]; then
     needs="$needs curl:curl tpm2_createprimary:tpm2-tools python3:python3 ensurepip.py:python3-venv"

@@ -1,36 +1,81 @@
-//! scratch
-use openssl::cipher::Cipher;
-use openssl::cipher_ctx::CipherCtx;
-use rustix::time::{ClockId, clock_gettime};
-use sealsum_protocol::encoding::{ChunkWords, Layout};
-use sealsum_protocol::mask::{Backend, MaskSeed, Sign, Suite};
-fn now() -> f64 { let t = clock_gettime(ClockId::ThreadCPUTime); t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9 }
-fn main() {
-    let d = std::env::args().nth(1).map_or(1_000_000, |a| a.parse().unwrap());
-    let seed = MaskSeed::init_with(|s| s[0] = 3);
-    for bits in [21u8, 32, 64] {
-        let layout = Layout::new(d, bits).unwrap();
-        let mut chunks: Vec<ChunkWords> = (0..layout.chunks()).map(|c| layout.zero_chunk(c)).collect();
-        let bytes: usize = chunks.len() * 65536;
-        for suite in [Suite::ChaCha20, Suite::Aes256Ctr] {
-            for backend in Backend::available(suite) {
-                let mut ratios = vec![]; let mut gbs = vec![];
-                for _ in 0..15 {
-                    let reps = (64_000_000 / bytes).max(1);
-                    let t = now();
-                    for _ in 0..reps { for (i, c) in chunks.iter_mut().enumerate() { backend.apply(&seed, i, c, Sign::Plus); } }
-                    let ours = now() - t;
-                    let mut ctx = CipherCtx::new().unwrap();
-                    ctx.encrypt_init(Some(Cipher::chacha20()), Some(&[0; 32]), Some(&[0; 16])).unwrap();
-                    let (zeros, mut out) = (vec![0u8; 16384], vec![0u8; 16384 + 64]);
-                    let t = now();
-                    for _ in 0..reps * bytes / 16384 { ctx.cipher_update(&zeros, Some(&mut out)).unwrap(); }
-                    let theirs = now() - t;
-                    ratios.push(theirs / ours); gbs.push((reps * bytes) as f64 / ours / 1e9);
-                }
-                ratios.sort_by(f64::total_cmp); gbs.sort_by(f64::total_cmp);
-                println!("{bits} {} {}: {:.2} GB/s ratio {:.3}", suite.name(), backend.name(), gbs[7], ratios[7]);
-            }
+//! `make bench`: sealsum against the limits of this machine and against its peers.
+//!
+//! Only ratios are worth comparing. Ours and what it is held against alternate in one process on
+//! the clock of one thread's CPU time, and every result is checked before anything is timed: a
+//! wrong sum has no speed. `SEALSUM_BENCH_BACKEND` forces a back end for masks by its name.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`masks`] | one mask, against OpenSSL's raw streams |
+//! | [`unmasking`], [`client`] | a server's and a client's masks, against the cost model |
+//! | [`model`] | the cost model, and the rates of its primitives in this run |
+//! | [`cohort`] | the round that both are taken from |
+//! | [`openssl_stream`] | the limit: OpenSSL's ChaCha20 |
+//! | [`alternate`], [`clock`] | how it is measured |
+//! | [`summary`] | what is written |
+//!
+//! Peers that are whole systems get a module each, and a row that is an error if the peer is missing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a measurement that fails has no result"
+)]
+
+mod alternate;
+mod client;
+mod clock;
+mod cohort;
+mod masks;
+mod model;
+mod openssl_stream;
+mod summary;
+mod unmasking;
+
+use std::process::ExitCode;
+
+use sealsum_protocol::mask::{Backend, Suite};
+use summary::{Row, Summary};
+
+/// Argument of the process that has only OpenSSL's AVX2 to compare with.
+const AVX2_ONLY: &str = "avx2-only";
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(AVX2_ONLY) {
+        println!("{}", serde_json::to_string(&masks::avx2_row()).expect("a row"));
+        return ExitCode::SUCCESS;
+    }
+    let summary = Summary::of(rows());
+    print!("{}", summary.table());
+    match summary.write() {
+        Ok(path) => {
+            println!("{}", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("the summary is not written: {error}");
+            ExitCode::FAILURE
         }
     }
+}
+
+fn rows() -> Vec<Row> {
+    let [chacha20, aes] = [Suite::ChaCha20, Suite::Aes256Ctr].map(backend);
+    let mut rows = vec![
+        masks::row("mask_vs_openssl_chacha20", chacha20),
+        masks::avx2_in_a_process_of_its_own(AVX2_ONLY),
+        masks::row("mask_aes256_vs_openssl_chacha20", aes),
+    ];
+    rows.push(client::row(chacha20));
+    rows.extend(unmasking::rows(chacha20));
+    rows
+}
+
+/// The fastest, or the one that the environment names.
+fn backend(suite: Suite) -> Backend {
+    let available = Backend::available(suite);
+    let Ok(name) = std::env::var("SEALSUM_BENCH_BACKEND") else { return available[0] };
+    let named = available.iter().find(|backend| backend.name() == name);
+    *named.or(available.last().filter(|_| masks::is_known(&name))).unwrap_or_else(|| {
+        panic!("no back end {name} for {}; there are {available:?}", suite.name())
+    })
 }

@@ -1,0 +1,31 @@
+//! CPU time, and time.
+
+use std::time::Instant;
+
+use rustix::time::{ClockId, clock_gettime};
+
+fn seconds(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// CPU seconds of this thread that `work` took.
+pub(crate) fn thread_cpu<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let start = seconds(ClockId::ThreadCPUTime);
+    let result = work();
+    (seconds(ClockId::ThreadCPUTime) - start, result)
+}
+
+/// CPU seconds of all threads that `work` took.
+pub(crate) fn process_cpu<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let start = seconds(ClockId::ProcessCPUTime);
+    let result = work();
+    (seconds(ClockId::ProcessCPUTime) - start, result)
+}
+
+/// Seconds on the wall that `work` took.
+pub(crate) fn wall<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let start = Instant::now();
+    let result = work();
+    (start.elapsed().as_secs_f64(), result)
+}

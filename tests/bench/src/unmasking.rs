@@ -1,0 +1,97 @@
+//! The server's unmasking: secrets rebuilt, keys agreed, uploads added, masks taken off.
+
+use std::num::NonZero;
+
+use sealsum_aggregator::sum;
+use sealsum_protocol::mask::Backend;
+
+use crate::clock::{process_cpu, wall};
+use crate::cohort::{EACH, Unmaskable, unmaskable};
+use crate::model::Rates;
+use crate::summary::Row;
+
+const COORDINATES: usize = 1_000_000;
+/// Cohorts: one in a complete graph, one in a sparse one.
+const COHORTS: [usize; 2] = [100, 1_000];
+
+/// The worse cohort against the model, and two threads against the CPU time of one.
+pub(crate) fn rows(backend: Backend) -> Vec<Row> {
+    let measured = COHORTS.map(|devices| measure(devices, backend));
+    let worst = |ratio: fn(&Measured) -> f64| {
+        measured.iter().max_by(|a, b| ratio(a).total_cmp(&ratio(b))).expect("cohorts")
+    };
+    let (model, parallel) = (worst(|m| m.over_model), worst(|m| m.wall_over_cpu));
+    vec![
+        Row {
+            name: "server_vs_model".to_owned(),
+            value: model.cpu,
+            unit: "s".to_owned(),
+            peer: format!("cost model: {}", model.cohort),
+            ratio: model.over_model,
+            higher_is_better: false,
+            backend: backend.name().to_owned(),
+        },
+        Row {
+            name: "two_core_wall_over_cpu".to_owned(),
+            value: parallel.cpu * parallel.wall_over_cpu,
+            unit: "s".to_owned(),
+            peer: format!("one thread: {}", parallel.cohort),
+            ratio: parallel.wall_over_cpu,
+            higher_is_better: false,
+            backend: backend.name().to_owned(),
+        },
+    ]
+}
+
+struct Measured {
+    cohort: String,
+    cpu: f64,
+    over_model: f64,
+    wall_over_cpu: f64,
+}
+
+fn measure(devices: usize, backend: Backend) -> Measured {
+    // A round each: its keys are agreed on once.
+    let (parallel, round) =
+        (unmaskable(devices, COORDINATES, backend), unmaskable(devices, COORDINATES, backend));
+    let (parallel_wall, ()) = wall(|| unmask(&parallel, 2));
+    let before = Rates::now(round.t);
+    let (unmasked_in, ()) = process_cpu(|| unmask(&round, 1));
+    let after = Rates::now(round.t);
+    let cpu = round.rebuilt_in + unmasked_in;
+    let model = (model(&round, &before) + model(&round, &after)) / 2.0;
+    let Unmaskable { n, k, t, lost, .. } = round;
+    let cohort = format!("n={n} k={k} t={t} d={COORDINATES}, {lost} lost");
+    Measured { cohort, cpu, over_model: cpu / model, wall_over_cpu: parallel_wall / unmasked_in }
+}
+
+/// The sum of all uploads, checked in every coordinate.
+fn unmask(round: &Unmaskable, threads: usize) {
+    let recovery = &round.recovery;
+    let layout = recovery.layout();
+    let contributors = recovery.contributors();
+    let masked = |device: usize, chunk: usize, bytes: &mut Vec<u8>| {
+        let upload = if device == contributors[0] { &round.first } else { &round.common };
+        bytes.clone_from(&upload[chunk]);
+        Ok(layout.from_wire(chunk, bytes).expect("an upload"))
+    };
+    let expected = EACH * contributors.len() as i64;
+    let threads = NonZero::new(threads).expect("some");
+    let unmasked: std::io::Result<()> = sum::unmask(recovery, threads, masked, |chunk, sum| {
+        let values = recovery.decode_chunk(chunk, &sum).expect("canaries that count");
+        assert!(values.iter().all(|value| *value == expected), "a wrong sum");
+        Ok(())
+    });
+    unmasked.expect("threads");
+}
+
+/// n L + M_dh T + M w / R + n w / A, with M masks, M_dh of them agreed on.
+fn model(round: &Unmaskable, rates: &Rates) -> f64 {
+    let (n, masks) = (round.n as f64, round.recovery.masks() as f64);
+    let contributors = round.recovery.contributors().len() as f64;
+    let bytes = round.common.iter().map(Vec::len).sum::<usize>() as f64;
+    n * rates.rebuild
+        + (masks - contributors) * rates.agreement
+        + masks * bytes * rates.stream_byte
+        + contributors * bytes * rates.added_byte
+}
