@@ -55,19 +55,29 @@ impl Layout {
         }
         let Some((start, rest)) = bytes.split_first_chunk::<CANARY>() else { return Err(length) };
         let Some((body, end)) = rest.split_last_chunk::<CANARY>() else { return Err(length) };
-        let bits = self.lane.wire_bits(self.ring_bits);
-        let count = self.chunk_lanes(chunk);
+        let lanes = match (self.lane, self.lane.wire_bits(self.ring_bits)) {
+            (Lane::Half, 32) => Lanes::Half(
+                body.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect(),
+            ),
+            (_, 64) => Lanes::Whole(
+                body.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect(),
+            ),
+            (_, bits) => self.unpack_bits(chunk, body, bits)?,
+        };
+        Ok(ChunkWords { start: u64::from_le_bytes(*start), lanes, end: u64::from_le_bytes(*end) })
+    }
+
+    fn unpack_bits(&self, chunk: usize, body: &[u8], bits: usize) -> Result<Lanes, WireError> {
         let mut reader = BitReader::new(body, bits);
+        let lanes = (0..self.chunk_lanes(chunk)).map(|_| reader.next());
         let lanes = match self.lane {
-            Lane::Half => Lanes::Half((0..count).map(|_| reader.next() as u32).collect()),
-            Lane::Packed { .. } | Lane::Whole => {
-                Lanes::Whole((0..count).map(|_| reader.next()).collect())
-            }
+            Lane::Half => Lanes::Half(lanes.map(|lane| lane as u32).collect()),
+            Lane::Packed { .. } | Lane::Whole => Lanes::Whole(lanes.collect()),
         };
         if reader.rest() != 0 {
             return Err(WireError::Padding { chunk });
         }
-        Ok(ChunkWords { start: u64::from_le_bytes(*start), lanes, end: u64::from_le_bytes(*end) })
+        Ok(lanes)
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) const EACH: i64 = 3;
 pub(crate) fn adapt(fields: &mut TaskFields, n: usize, coordinates: usize) {
     (fields.coordinates, fields.ring_bits) = (coordinates as u32, 21);
     (fields.clip, fields.scale) = (200.0, 1);
-    fields.min_contributors = (n / 2) as u32;
+    (fields.min_contributors, fields.dropout_share_permille) = ((n / 2) as u32, 100);
     fields.deadlines_s =
         Deadlines { advertise: 1_000, share: 1_000, mask: 1_000, check: 1_000, unmask: 1_000 };
 }

@@ -60,14 +60,14 @@ fn main() -> ExitCode {
 
 fn rows() -> Vec<Row> {
     let [chacha20, aes] = [Suite::ChaCha20, Suite::Aes256Ctr].map(backend);
-    let mut rows = vec![
+    vec![
         masks::row("mask_vs_openssl_chacha20", chacha20),
         masks::avx2_in_a_process_of_its_own(AVX2_ONLY),
         masks::row("mask_aes256_vs_openssl_chacha20", aes),
-    ];
-    rows.push(client::row(chacha20));
-    rows.extend(unmasking::rows(chacha20));
-    rows
+        client::row(chacha20),
+        unmasking::model_row(chacha20),
+        unmasking::two_core_row(chacha20),
+    ]
 }
 
 /// The fastest, or the one that the environment names.
