@@ -3,7 +3,7 @@
 
 use sealsum_protocol::dp::Law;
 use sealsum_protocol::error::AbortCode;
-use sealsum_protocol::mask::Suite;
+use sealsum_protocol::mask::{Backend, Suite};
 use sealsum_protocol::server::{Event, State, Step};
 use sealsum_protocol::task::{Bins, Kind, Privacy, Range, Rotation, Weights};
 use sealsum_test_fleet::*;
@@ -168,4 +168,20 @@ fn too_few_devices_never_share() {
     assert_eq!(rehearsal.round.step(), Step::Advertise);
     rehearsal.pass_deadline(Step::Advertise);
     assert_eq!(rehearsal.abort_code(), Some(AbortCode::TooFewDevices));
+}
+
+#[test]
+fn an_aggregator_on_another_kind_of_cpu_gives_the_exact_sum() {
+    for mask_suite in [Suite::ChaCha20, Suite::Aes256Ctr] {
+        let change = |fields: &mut TaskFields| {
+            (fields.coordinates, fields.mask_suite) = (20_000, mask_suite)
+        };
+        for backend in Backend::available(mask_suite) {
+            let mut rehearsal = Rehearsal::new(5, task(5, change));
+            rehearsal.run(&no_losses());
+            let recovery = rehearsal.recovery.take().expect("a sum to unmask");
+            rehearsal.recovery = Some(recovery.with_backend(backend));
+            assert_eq!(rehearsal.recover().expect("a sum"), rehearsal.expected(), "{backend:?}");
+        }
+    }
 }

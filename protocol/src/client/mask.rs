@@ -46,6 +46,7 @@ pub struct Uploading {
     held: HeldShares,
     quantized: Quantized,
     masks: Vec<(MaskSeed, Sign)>,
+    backend: Backend,
     leaves: Vec<OnceLock<Hash>>,
 }
 
@@ -159,7 +160,8 @@ impl Masking {
         let leaves = (0..layout.chunks()).map(|_| OnceLock::new()).collect();
         let masks = masks(&seat, &secrets, &shared, &transcript)?;
         once.spend()?;
-        Ok(Uploading { seat, shared, transcript, held, quantized, masks, leaves })
+        let backend = Backend::detect(seat.cohort.task.mask_suite);
+        Ok(Uploading { seat, shared, transcript, held, quantized, masks, backend, leaves })
     }
 }
 
@@ -188,6 +190,15 @@ impl Uploading {
         &self.seat
     }
 
+    /// The same masks, made this way.
+    ///
+    /// # Panics
+    /// If that makes masks of another suite.
+    pub fn with_backend(self, backend: Backend) -> Self {
+        assert_eq!(backend.suite(), self.backend.suite(), "another suite");
+        Self { backend, ..self }
+    }
+
     /// How many chunks to send.
     pub fn chunks(&self) -> usize {
         self.leaves.len()
@@ -203,7 +214,7 @@ impl Uploading {
         let values = &self.quantized.0[cohort.layout.chunk_coordinates(index)];
         let mut words = cohort.layout.encode_chunk(index, values);
         let masks = self.masks.iter().map(|(seed, sign)| (seed, *sign));
-        Backend::detect(cohort.task.mask_suite).apply_all(masks, index, &mut words);
+        self.backend.apply_all(masks, index, &mut words);
         let bytes = cohort.layout.to_wire(index, &words);
         self.leaves[index].get_or_init(|| chunk_leaf(index, &bytes));
         bytes

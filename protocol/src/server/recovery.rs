@@ -7,7 +7,7 @@ use super::Members;
 use super::unmask::Unrecovered;
 use crate::encoding::{CanaryError, ChunkWords, Layout};
 use crate::exchange::ExchangeKey;
-use crate::mask::{Backend, MaskSeed, Sign, Suite};
+use crate::mask::{Backend, MaskSeed, Sign};
 use crate::scalar::SecretScalar;
 use crate::transcript::{self, SharedTranscript};
 
@@ -16,7 +16,7 @@ use crate::transcript::{self, SharedTranscript};
 /// lost devices, which are in no sum. Chunks can be unmasked in any order, in parts and in
 /// parallel. Erased when dropped.
 pub struct Recovery {
-    suite: Suite,
+    backend: Backend,
     layout: Layout,
     contributors: Vec<usize>,
     shared: SharedTranscript,
@@ -48,7 +48,7 @@ impl Recovery {
     /// Rebuilds each secret that is needed. On failure names the dealer.
     pub(super) fn new(members: &mut Members) -> Result<Self, (usize, Unrecovered)> {
         let mut recovery = Self {
-            suite: members.cohort.task.mask_suite,
+            backend: Backend::detect(members.cohort.task.mask_suite),
             layout: members.cohort.layout.clone(),
             contributors: members.survivors.iter().collect(),
             shared: members.cohort.transcript.with_sharers(&members.shared),
@@ -96,6 +96,15 @@ impl Recovery {
         &self.layout
     }
 
+    /// The same masks, made this way.
+    ///
+    /// # Panics
+    /// If that makes masks of another suite.
+    pub fn with_backend(self, backend: Backend) -> Self {
+        assert_eq!(backend.suite(), self.backend.suite(), "another suite");
+        Self { backend, ..self }
+    }
+
     /// How many masks there are.
     pub fn masks(&self) -> usize {
         self.masks.len()
@@ -122,18 +131,19 @@ impl Recovery {
     pub fn unmask_part(&self, chunk: usize, masks: Range<usize>, sum: &mut ChunkWords) {
         let masks = self.masks[masks].iter();
         let masks = masks.filter_map(|mask| Some((self.seed(mask)?, mask.sign)));
-        Backend::detect(self.suite).apply_all(masks, chunk, sum);
+        self.backend.apply_all(masks, chunk, sum);
     }
 
     /// There is none with a key of low order. Such keys were refused when the devices entered, and
     /// no device could mask with one.
     fn seed<'a>(&self, mask: &'a Mask) -> Option<&'a MaskSeed> {
+        let suite = self.backend.suite();
         let derive = || match &mask.source {
-            Source::Own(index, secret) => Some(self.shared.self_seed(self.suite, *index, secret)),
+            Source::Own(index, secret) => Some(self.shared.self_seed(suite, *index, secret)),
             Source::Pair { lost, peer, peer_key } => {
                 let lost = &self.lost[*lost];
                 let own = (lost.index, &lost.key);
-                self.shared.pair_seed(self.suite, own, (*peer, peer_key)).ok()
+                self.shared.pair_seed(suite, own, (*peer, peer_key)).ok()
             }
         };
         mask.seed.get_or_init(derive).as_ref()

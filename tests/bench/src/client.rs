@@ -31,7 +31,7 @@ pub(crate) fn row(backend: Backend) -> Row {
         let once = &mut rehearsal.devices[index].once;
         let (seconds, bytes) = thread_cpu(|| {
             let uploading = masking.mask(quantized, once, rehearsal.now).expect("masks");
-            upload(&uploading)
+            upload(&uploading.with_backend(backend))
         });
         let rates = Rates::now(2);
         ratios.push(seconds / model(bytes, &rates));

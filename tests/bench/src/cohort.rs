@@ -95,7 +95,7 @@ pub(crate) fn unmaskable(n: usize, coordinates: usize, backend: Backend) -> Unma
         let reveal = reveal(server.cohort(), index, &dealt, &survivors);
         (rebuilt_in, ()) = thread_cpu(|| server.send(&devices[index], Incoming::Reveal(reveal)));
     }
-    let recovery = server.recovery.take().expect("a sum to unmask");
+    let recovery = server.recovery.take().expect("a sum to unmask").with_backend(backend);
     let cohort = server.cohort();
     let (common, first) = uploads(cohort, &devices, [&all, &survivors, &lost], backend);
     let (k, t) = (cohort.parameters.k, cohort.parameters.t);
