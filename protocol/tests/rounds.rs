@@ -5,7 +5,7 @@ use sealsum_protocol::dp::Law;
 use sealsum_protocol::error::AbortCode;
 use sealsum_protocol::mask::{Backend, Suite};
 use sealsum_protocol::server::{Event, State, Step};
-use sealsum_protocol::task::{Bins, Kind, Privacy, Range, Rotation, Weights};
+use sealsum_protocol::task::{Bins, Kind, Privacy, Range, Rotation, TaskFields, Weights};
 use sealsum_test_fleet::*;
 
 fn exact_sum(n: usize, task: sealsum_protocol::task::Task) -> Rehearsal {
