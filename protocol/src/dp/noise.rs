@@ -31,6 +31,12 @@ impl Sampler {
         Self { parts: parts as u32, table: Table::new(&weights) }
     }
 
+    /// floor(2^127 P(|Z| <= k)) for k = 0, 1, … of one part, and the number of parts: what draws
+    /// are compared with, for whoever wants to check.
+    pub fn thresholds(&self) -> (u32, impl Iterator<Item = u128> + '_) {
+        (self.parts, self.table.thresholds())
+    }
+
     /// One draw.
     pub fn sample(&self, rng: &mut impl Rng) -> i64 {
         (0..self.parts).map(|_| self.table.sample(rng)).sum()

@@ -3,12 +3,19 @@
 //! The table holds floor(2^127 P(|Z| <= k)); a draw takes 64 random bits, one for the sign and 63 to
 //! compare, and 64 more only when those tie with a threshold. No floating point is involved; each
 //! probability is off by at most 2^-127.
+//!
+//! A short table, of noise of deviation 16 or so at most, is compared as a whole for each draw: no
+//! branch and no address depends on what comes out, but for ties, which come once in 2^55 draws. A
+//! long one is entered through a guide.
 
 use num_bigint::BigUint;
 use rand_core::Rng;
 
 /// Values less likely than 2^-140 of the mode are left out of a table.
 pub(super) const CUT_BITS: u64 = 140;
+
+/// Tables of up to so many entries are compared as a whole.
+const MOST_SCANNED: usize = 256;
 
 /// Cumulative thresholds on 127 bits, and where to start looking.
 pub(super) struct Table {
@@ -33,19 +40,59 @@ impl Table {
     /// One draw.
     pub(super) fn sample(&self, rng: &mut impl Rng) -> i64 {
         let draw = rng.next_u64();
-        let (draw, negative) = (draw >> 1, draw & 1 == 1);
+        let (draw, negative) = (draw >> 1, (draw & 1) as i64);
+        let below = if self.high.len() <= MOST_SCANNED { self.scan(draw) } else { self.find(draw) };
+        let magnitude = match below {
+            Place::Between(magnitude) => magnitude,
+            Place::Tied(first) => self.settle(first, draw, rng.next_u64()),
+        };
+        (magnitude as i64 ^ -negative) + negative
+    }
+
+    /// The place of a draw, in the same time wherever it is.
+    fn scan(&self, draw: u64) -> Place {
+        let (mut below, mut ties) = (0, 0);
+        // All words but the last are of 63 bits, and the last is above any draw.
+        for high in &self.high[..self.high.len() - 1] {
+            below += high.wrapping_sub(draw) >> 63;
+            ties += (high ^ draw).wrapping_sub(1) >> 63;
+        }
+        if ties == 0 { Place::Between(below as usize) } else { Place::Tied(below as usize) }
+    }
+
+    /// The same from where the guide points to.
+    fn find(&self, draw: u64) -> Place {
         let mut magnitude = self.guide[(draw >> (63 - self.guide_bits)) as usize] as usize;
         while self.high[magnitude] < draw {
             magnitude += 1;
         }
         if self.high[magnitude] == draw {
-            let rest = rng.next_u64();
-            while self.high[magnitude] == draw && self.low[magnitude] <= rest {
-                magnitude += 1;
-            }
+            Place::Tied(magnitude)
+        } else {
+            Place::Between(magnitude)
         }
-        if negative { -(magnitude as i64) } else { magnitude as i64 }
     }
+
+    /// Decides a tie, from the first threshold that is tied, by 64 more bits.
+    fn settle(&self, first: usize, draw: u64, rest: u64) -> usize {
+        let is_passed = |place: &usize| self.high[*place] == draw && self.low[*place] <= rest;
+        (first..).find(|place| !is_passed(place)).unwrap_or(first)
+    }
+
+    /// floor(2^127 P(|Z| <= k)) for each k but the last.
+    pub(super) fn thresholds(&self) -> impl Iterator<Item = u128> + '_ {
+        let words = self.high.iter().zip(&self.low).take(self.high.len() - 1);
+        words.map(|(high, low)| u128::from(*high) << 64 | u128::from(*low))
+    }
+}
+
+/// Where a draw is among the upper words of the thresholds.
+#[derive(Debug, PartialEq)]
+enum Place {
+    /// Above so many of them, and equal to none.
+    Between(usize),
+    /// Equal to the one of this index, the first of its kind.
+    Tied(usize),
 }
 
 /// floor(2^127 P(|Z| <= k)) for each k, the last replaced by more than any draw.
@@ -105,6 +152,25 @@ mod tests {
         fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
             bytes.fill(0);
             Ok(())
+        }
+    }
+
+    #[test]
+    fn a_scan_and_a_guided_search_find_the_same() {
+        let variances = [(1, 100), (1, 4), (64, 1), (256, 1)];
+        for (p, q) in variances {
+            for weights in
+                [super::super::skellam::weights(p, q), super::super::gaussian::weights(p, q)]
+            {
+                let table = Table::new(&weights);
+                assert!(table.high.len() <= MOST_SCANNED, "{p}/{q}: {}", table.high.len());
+                let edges =
+                    table.high.iter().flat_map(|high| [high - 1, *high, high.wrapping_add(1)]);
+                let spread = (0..10_000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                for draw in edges.chain(spread).map(|draw| draw & (u64::MAX >> 1)) {
+                    assert_eq!(table.scan(draw), table.find(draw), "{p}/{q}: {draw:x}");
+                }
+            }
         }
     }
 
