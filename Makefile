@@ -3,7 +3,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-all bench simulate mutants fuzz fuzz-corpus fuzz-table lint install
+.PHONY: help deps build demo test test-all bench digits simulate mutants fuzz fuzz-corpus fuzz-table lint install
 
 help: ## this list
 	@echo "sealsum: private sums over attested devices"
@@ -30,6 +30,12 @@ bench: ## speed against the limits of this machine, into target/bench/summary.js
 	@sh packaging/deps.sh bench
 	@$(CARGO) run --quiet --release --locked --manifest-path tests/bench/Cargo.toml \
 	  --target-dir $(or $(CARGO_TARGET_DIR),target)/bench/build
+
+TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
+digits: ## learn digits at five levels of privacy: docs/privacy-measured.md (ten minutes)
+	@sh packaging/deps.sh python
+	@$(CARGO) build --workspace --examples
+	@$(TARGET_DIR)/venv/bin/python3 -B tests/privacy/digits.py $(TARGET_DIR)/debug/examples/private_sum measure docs
 
 SEEDS ?= 10000
 simulate: build ## SEEDS=N histories of a fleet with faults and liars, from seed FROM=M on

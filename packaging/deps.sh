@@ -2,9 +2,9 @@
 # What a build and its tests need from Debian, and a Rust new enough for rust-toolchain.toml.
 # Installs what is missing as root or through `sudo -n`; otherwise prints the one line to run (exit 4).
 # `deps.sh test` also finds what the tests run beside cargo, `deps.sh fuzz` what libFuzzer is built
-# with, `deps.sh bench` what sealsum is measured against. `deps.sh all` also finds the peers that
-# `make test-all` runs against: Debian's, and those of tests/requirements.txt in a virtual
-# environment below the build directory.
+# with, `deps.sh bench` what sealsum is measured against, `deps.sh python` Python and the packages of
+# tests/requirements.txt, in a virtual environment below the build directory, and `deps.sh all` all
+# peers that `make test-all` runs against.
 set -eu
 
 # command or pkg-config module : Debian package
@@ -12,9 +12,8 @@ needs='cc:gcc pkg-config:pkg-config swtpm:swtpm swtpm_setup:swtpm-tools openssl:
 [ "${1:-}" != fuzz ] || needs="$needs c++:g++"
 [ "${1:-}" != bench ] || needs="$needs libssl.pc:libssl-dev"
 case "${1:-}" in test | all) needs="$needs cryptography.py:python3-cryptography strace:strace" ;; esac
-if [ "${1:-}" = all ]; then
-    needs="$needs curl:curl tpm2_createprimary:tpm2-tools python3:python3 ensurepip.py:python3-venv"
-fi
+case "${1:-}" in python | all) needs="$needs python3:python3 ensurepip.py:python3-venv" ;; esac
+[ "${1:-}" != all ] || needs="$needs curl:curl tpm2_createprimary:tpm2-tools"
 
 present() {
     case "$1" in
@@ -55,7 +54,7 @@ if ! found=$(rustc --version 2>/dev/null | cut -d' ' -f2) ||
     exit 4
 fi
 
-if [ "${1:-}" = all ]; then
+case "${1:-}" in python | all)
     venv="${CARGO_TARGET_DIR:-target}/venv"
     wanted="$venv/requirements.txt"
     if ! cmp -s tests/requirements.txt "$wanted"; then
@@ -64,8 +63,9 @@ if [ "${1:-}" = all ]; then
             "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
                 --require-hashes --requirement tests/requirements.txt &&
             cp tests/requirements.txt "$wanted"; } >&2; then
-            echo "error: the Python packages of tests/requirements.txt could not be installed. Try: make test-all again with network access" >&2
+            echo "error: the Python packages of tests/requirements.txt could not be installed. Try: the same again with network access" >&2
             exit 4
         fi
     fi
-fi
+    ;;
+esac

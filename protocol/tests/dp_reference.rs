@@ -1,4 +1,4 @@
-//! What the accountant says of well-known rounds, against published values. `tests/dp/` computes
+//! What the accountant says of well-known rounds, against published values. `tests/privacy/` computes
 //! the same values with another implementation.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 

@@ -15,7 +15,16 @@ pub fn repository() -> &'static Path {
 /// When the build fails.
 pub fn program(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(build).join(name)
+    FOLDER.get_or_init(|| build("--bins")).join(name)
+}
+
+/// The path of an example, built likewise.
+///
+/// # Panics
+/// When the build fails.
+pub fn example(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| build("--examples").join("examples")).join(name)
 }
 
 /// A program of `tests/requirements.txt`, as `packaging/deps.sh all` installed it.
@@ -31,9 +40,9 @@ pub fn peer(name: &str) -> PathBuf {
     peer
 }
 
-fn build() -> PathBuf {
+fn build(what: &str) -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--workspace", "--bins", "--quiet"]).current_dir(repository());
+    command.args(["build", "--workspace", what, "--quiet"]).current_dir(repository());
     // Cargo tells a test its package. Build scripts that watch these names (ring's does) would run
     // again, here and at the next `make build`, and with them all that depends on them.
     let told = ["CARGO_PKG_", "CARGO_MANIFEST_"];

@@ -16,6 +16,7 @@ use crate::dp::accountant::Charge;
 use crate::dp::clip::clip;
 use crate::dp::noise::Sampler;
 use crate::dp::rounding::round_stochastic;
+use crate::encoding::{ChunkWords, Layout};
 use crate::error::{Error, Refusal, require};
 use crate::guard::Guard;
 use crate::ids::Hash;
@@ -37,6 +38,13 @@ pub struct Masking {
 
 /// A device's vector as integers with their noise, good for one masked input. Erased when dropped.
 pub struct Quantized(Zeroizing<Vec<i64>>);
+
+impl Quantized {
+    /// A chunk of it in words without masks: what a simulation of sums adds up.
+    pub fn words(&self, layout: &Layout, chunk: usize) -> ChunkWords {
+        layout.encode_chunk(chunk, &self.0[layout.chunk_coordinates(chunk)])
+    }
+}
 
 /// A device whose masked input is on its way.
 pub struct Uploading {

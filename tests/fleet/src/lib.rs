@@ -12,11 +12,13 @@
 //! | [`colluder`] | one device that does what its holder wants |
 //! | [`liar`] | an aggregator without rules, over both |
 //! | [`leak`] | what it has learned |
+//! | [`arithmetic`] | what a round computes, without the round |
 //!
 //! Device i has roster index i. Everything follows from its seeds.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 #![allow(missing_docs, reason = "fields and steps of a test's doubles, named as in the protocol")]
 
+pub mod arithmetic;
 pub mod colluder;
 pub mod device;
 pub mod leak;
@@ -27,6 +29,7 @@ pub mod task;
 pub mod vectors;
 pub mod wire;
 
+pub use arithmetic::{sum_of_integers, sum_of_updates};
 pub use colluder::{Colluder, Piece};
 pub use device::{Counter, Device, Marks, entry_rng, id_of, rng};
 pub use leak::Leak;
