@@ -135,8 +135,9 @@ fn a_clipped_and_rounded_vector_is_within_the_sensitivity() {
         let values: Vec<f64> =
             (0..d).map(|i| norm * f64::from(i % 7 - 3) / f64::from(d).sqrt()).collect();
         let sensitivity = Sensitivity::new(1.0, 64, d as usize).expect("valid");
-        let clipped = clip(&values, 1.0).expect("finite");
-        let rounded = round_stochastic(&clipped, 64, &sensitivity, &mut rng);
+        let vector = || clip(values.clone(), 1.0);
+        let rounded = round_stochastic(vector, 64, &sensitivity, &mut rng).expect("finite");
+        let clipped = vector().expect("finite");
         let squares: u128 = rounded.iter().map(|q| q.unsigned_abs().pow(2) as u128).sum();
         assert!(squares <= sensitivity.l2_squared_units());
         let error = clipped.iter().zip(rounded.iter()).map(|(x, q)| (x * 64.0 - *q as f64).abs());

@@ -120,9 +120,7 @@ fn noise_is_what_the_contributors_of_each_round_explain() {
 fn half_of_the_noise_is_noticed_and_so_is_a_tenth_less() {
     let promised = documented(&noisy(Law::Skellam, Rotation::None, 1000));
     // z² times 0.5, and times 0.9.
-    for (z_permille, found) in
-        [(707, ": the noise of "), (949, " of what the contributors add")]
-    {
+    for (z_permille, found) in [(707, ": the noise of "), (949, " of what the contributors add")] {
         let quieter = rounds(&noisy(Law::Skellam, Rotation::None, z_permille));
         let complaint = complaint(&promised, &quieter).expect("noticed");
         assert!(complaint.contains(found), "{complaint}");

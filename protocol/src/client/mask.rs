@@ -13,7 +13,7 @@ use crate::analytics;
 use crate::bitmap::Bitmap;
 use crate::cohort::Cohort;
 use crate::dp::accountant::Charge;
-use crate::dp::clip::clip;
+use crate::dp::clip::{Clipped, clip};
 use crate::dp::noise::Sampler;
 use crate::dp::rounding::round_stochastic;
 use crate::encoding::{ChunkWords, Layout};
@@ -71,18 +71,24 @@ pub fn prepare(
     rng: &mut impl CryptoRng,
 ) -> Result<Quantized, Refusal> {
     let task = &cohort.task;
-    let part = part(update, weight, task)?;
-    let mut clipped =
-        clip(&part, task.clip).map_err(|error| Refusal::new(Guard::Norm, error.to_string()))?;
-    if let Some(rotation) = task.rotation(&cohort.transcript.params_hash) {
-        clipped.rotate(&rotation);
-    }
     let sensitivity = task.checked_sensitivity()?;
-    let mut integers = round_stochastic(&clipped, task.scale, &sensitivity, rng);
+    let vector = || clipped(update, weight, cohort);
+    let mut integers = round_stochastic(vector, task.scale, &sensitivity, rng)?;
     if let Some((law, variance)) = task.noise(&cohort.parameters)? {
         Sampler::new(law, &variance).add_to(&mut integers, rng);
     }
     Ok(Quantized(integers))
+}
+
+/// What is summed, clipped and rotated.
+fn clipped(update: &[f64], weight: Option<f64>, cohort: &Cohort) -> Result<Clipped, Refusal> {
+    let part = part(update, weight, &cohort.task)?;
+    let mut clipped = clip(part, cohort.task.clip)
+        .map_err(|error| Refusal::new(Guard::Norm, error.to_string()))?;
+    if let Some(rotation) = cohort.task.rotation(&cohort.transcript.params_hash) {
+        clipped.rotate(&rotation);
+    }
+    Ok(clipped)
 }
 
 /// What is summed of an update: the answer to a query, or the vector times w / max, then w / max

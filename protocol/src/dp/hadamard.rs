@@ -31,48 +31,80 @@ impl Rotation {
         self.coordinates
     }
 
-    /// The vector rotated, with [`padded`] coordinates.
-    pub fn apply(&self, vector: &[f64]) -> Zeroizing<Vec<f64>> {
-        let mut rotated = Zeroizing::new(vec![0.0; padded(self.coordinates)]);
-        rotated[..vector.len()].copy_from_slice(vector);
-        self.flip_signs(&mut rotated);
-        transform(&mut rotated);
-        rotated
+    /// The vector rotated, with [`padded`] coordinates; in place if there is nothing to pad.
+    pub fn apply(&self, mut vector: Zeroizing<Vec<f64>>) -> Zeroizing<Vec<f64>> {
+        let padded = padded(self.coordinates);
+        if vector.len() != padded {
+            // Not resized: what moves would leave a copy behind that nobody wipes.
+            let mut larger = Zeroizing::new(vec![0.0; padded]);
+            larger[..vector.len()].copy_from_slice(&vector);
+            vector = larger;
+        }
+        self.flip_and_scale(&mut vector);
+        transform(&mut vector);
+        vector
     }
 
     /// Rotates back, in place, padding included: its coordinates hold nothing but noise.
     pub fn invert(&self, vector: &mut [f64]) {
         transform(vector);
-        self.flip_signs(vector);
+        self.flip_and_scale(vector);
     }
 
-    fn flip_signs(&self, vector: &mut [f64]) {
+    /// Random signs, and the factor that makes the transform orthonormal.
+    fn flip_and_scale(&self, vector: &mut [f64]) {
+        let scale = 1.0 / (vector.len() as f64).sqrt();
         let mut rng = ChaCha20Rng::from_seed(self.seed);
         for chunk in vector.chunks_mut(64) {
             let bits = rng.next_u64();
             for (place, value) in chunk.iter_mut().enumerate() {
-                if bits >> place & 1 == 1 {
-                    *value = -*value;
-                }
+                let sign = bits << (63 - place) & SIGN;
+                *value = f64::from_bits((*value * scale).to_bits() ^ sign);
             }
         }
     }
 }
 
-/// The orthonormal Walsh-Hadamard transform, its own inverse. The length is a power of two.
+/// The sign of an f64.
+const SIGN: u64 = 1 << 63;
+/// Values that the first-level cache holds.
+const CACHED: usize = 2048;
+
+/// The Walsh-Hadamard transform, √n times the orthonormal one. The length is a power of two. Two
+/// levels are one pass, and what fits the cache is finished before anything else is touched.
 fn transform(vector: &mut [f64]) {
-    let mut half = 1;
-    while half < vector.len() {
-        for block in vector.chunks_exact_mut(2 * half) {
-            let (low, high) = block.split_at_mut(half);
-            for (a, b) in low.iter_mut().zip(high) {
-                (*a, *b) = (*a + *b, *a - *b);
-            }
-        }
-        half *= 2;
+    let quarter = vector.len() / 4;
+    if vector.len() > CACHED {
+        vector.chunks_exact_mut(quarter).for_each(transform);
+        return two_levels(vector);
     }
-    let scale = 1.0 / (vector.len() as f64).sqrt();
-    vector.iter_mut().for_each(|value| *value *= scale);
+    vector.as_chunks_mut().0.iter_mut().for_each(four);
+    let mut done = 4;
+    while 4 * done <= vector.len() {
+        vector.chunks_exact_mut(4 * done).for_each(two_levels);
+        done *= 4;
+    }
+    // One level is left, or the vector is shorter than four.
+    let half = vector.len() / 2;
+    if done == half || vector.len() == 2 {
+        let (low, high) = vector.split_at_mut(half);
+        low.iter_mut().zip(high).for_each(|(a, b)| (*a, *b) = (*a + *b, *a - *b));
+    }
+}
+
+fn four([a, b, c, d]: &mut [f64; 4]) {
+    let (ab, cd) = ((*a + *b, *a - *b), (*c + *d, *c - *d));
+    (*a, *b, *c, *d) = (ab.0 + cd.0, ab.1 + cd.1, ab.0 - cd.0, ab.1 - cd.1);
+}
+
+/// The two highest levels of a block whose quarters are transformed.
+fn two_levels(block: &mut [f64]) {
+    let (low, high) = block.split_at_mut(block.len() / 2);
+    let ((a, b), (c, d)) = (low.split_at_mut(low.len() / 2), high.split_at_mut(high.len() / 2));
+    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+        let (ab, cd) = ((*a + *b, *a - *b), (*c + *d, *c - *d));
+        (*a, *b, *c, *d) = (ab.0 + cd.0, ab.1 + cd.1, ab.0 - cd.0, ab.1 - cd.1);
+    }
 }
 
 #[cfg(test)]
@@ -85,10 +117,10 @@ mod tests {
 
     #[test]
     fn a_rotation_keeps_the_norm_and_turns_back() {
-        for coordinates in [1, 2, 3, 64, 65, 650, 1000] {
+        for coordinates in [1, 2, 3, 7, 64, 65, 650, 1000, 5000, 20_000] {
             let rotation = Rotation::new(coordinates, [coordinates as u8; 32]);
             let original: Vec<f64> = (0..coordinates).map(|i| (i as f64 * 0.7).sin()).collect();
-            let mut vector = rotation.apply(&original);
+            let mut vector = rotation.apply(Zeroizing::new(original.clone()));
             assert_eq!(vector.len(), padded(coordinates));
             assert!((norm(&vector) - norm(&original)).abs() < 1e-9);
             rotation.invert(&mut vector);
@@ -98,18 +130,34 @@ mod tests {
         }
     }
 
+    /// H[i][j] = (-1)^(bits that i and j share).
+    #[test]
+    fn the_transform_is_that_of_the_definition() {
+        for length in [1usize, 2, 4, 8, 256, 4096, 8192] {
+            let vector: Vec<f64> = (0..length).map(|i| (i * 37 % 101) as f64).collect();
+            let mut found = vector.clone();
+            transform(&mut found);
+            for row in [0, 1 % length, length / 3, length / 2, length - 1] {
+                let sign =
+                    |place: usize| if (row & place).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+                let expected: f64 = vector.iter().enumerate().map(|(j, x)| sign(j) * x).sum();
+                assert_eq!(found[row], expected, "row {row} of {length}");
+            }
+        }
+    }
+
     #[test]
     fn one_large_value_is_spread_over_all() {
         let mut vector = vec![0.0; 1024];
         vector[17] = 32.0;
-        let vector = Rotation::new(1024, [1; 32]).apply(&vector);
+        let vector = Rotation::new(1024, [1; 32]).apply(Zeroizing::new(vector));
         assert!(vector.iter().all(|value| value.abs() == 1.0));
         assert!(vector.iter().any(|value| *value > 0.0) && vector.iter().any(|v| *v < 0.0));
     }
 
     #[test]
     fn the_signs_are_those_of_the_seed() {
-        let rotated = |seed| Rotation::new(128, [seed; 32]).apply(&[1.0; 128]);
+        let rotated = |seed| Rotation::new(128, [seed; 32]).apply(Zeroizing::new(vec![1.0; 128]));
         assert_eq!(rotated(1), rotated(1));
         assert_ne!(rotated(1), rotated(2));
     }

@@ -37,10 +37,9 @@ impl Table {
         Self { high, low, guide, guide_bits }
     }
 
-    /// One draw.
-    pub(super) fn sample(&self, rng: &mut impl Rng) -> i64 {
-        let draw = rng.next_u64();
-        let (draw, negative) = (draw >> 1, (draw & 1) as i64);
+    /// The draw that a random word makes; `rng` gives another one where it ties.
+    pub(super) fn sample(&self, word: u64, rng: &mut impl Rng) -> i64 {
+        let (draw, negative) = (word >> 1, (word & 1) as i64);
         let below = if self.high.len() <= MOST_SCANNED { self.scan(draw) } else { self.find(draw) };
         let magnitude = match below {
             Place::Between(magnitude) => magnitude,
@@ -50,6 +49,7 @@ impl Table {
     }
 
     /// The place of a draw, in the same time wherever it is.
+    #[inline]
     fn scan(&self, draw: u64) -> Place {
         let (mut below, mut ties) = (0, 0);
         // All words but the last are of 63 bits, and the last is above any draw.
@@ -61,6 +61,7 @@ impl Table {
     }
 
     /// The same from where the guide points to.
+    #[inline]
     fn find(&self, draw: u64) -> Place {
         let mut magnitude = self.guide[(draw >> (63 - self.guide_bits)) as usize] as usize;
         while self.high[magnitude] < draw {
@@ -178,7 +179,7 @@ mod tests {
     fn a_tie_is_decided_by_the_lower_bits() {
         let table = Table::new(&super::super::skellam::weights(64, 1));
         let (high, low) = (table.high[3], table.low[3]);
-        let draw = |words: &[u64]| table.sample(&mut Fixed(words.to_vec()));
+        let draw = |words: &[u64; 2]| table.sample(words[0], &mut Fixed(vec![words[1]]));
         assert_eq!(draw(&[(high - 1) << 1, u64::MAX]), 3);
         assert_eq!(draw(&[high << 1, low - 1]), 3);
         assert_eq!(draw(&[high << 1, low]), 4);
