@@ -58,7 +58,7 @@ fn noisy() -> Task {
 }
 
 /// The round is entered, and with the lie in it refused: nothing is said, no mark is left.
-fn refused(honest: RoundSpec, lie: impl FnOnce(&mut RoundSpec), guard: Guard) {
+pub(crate) fn refused(honest: RoundSpec, lie: impl FnOnce(&mut RoundSpec), guard: Guard) {
     Listener::new().hear(&announced(honest.clone())).expect("the round without the lie");
     let mut spec = honest;
     lie(&mut spec);
@@ -73,7 +73,7 @@ fn plain() -> RoundSpec {
 }
 
 /// Changes a signed task and leaves its signature.
-fn altered(change: impl FnOnce(&mut TaskFields)) -> impl FnOnce(&mut RoundSpec) {
+pub(crate) fn altered(change: impl FnOnce(&mut TaskFields)) -> impl FnOnce(&mut RoundSpec) {
     |spec| {
         let mut fields = (*spec.signed_task.task).clone();
         change(&mut fields);

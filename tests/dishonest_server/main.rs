@@ -5,6 +5,7 @@
 //! | [`advertise`] | the round and its owner's signature |
 //! | [`roster`] | who is in the round |
 //! | [`versions`] | which round it is, to some |
+//! | [`privacy`] | each number that noise and sensitivity follow from, by one unit |
 //! | [`share`] | what others dealt |
 //! | [`mask`] | who shared |
 //! | [`check`] | who survived |
@@ -24,6 +25,7 @@ mod edges;
 mod flow;
 mod lie;
 mod mask;
+mod privacy;
 mod roster;
 mod share;
 mod split;

@@ -50,7 +50,7 @@ fn two_rosters_under_one_round_id_are_two_rounds() {
 
 /// The owner colludes and signs two versions of one task; devices 0 to 2 are shown one, 3 to 5
 /// the other. Both halves in one roster: whichever a device entered, it sees through the rest.
-fn two_versions(of_first: RoundSpec, of_second: RoundSpec) {
+pub(crate) fn two_versions(of_first: RoundSpec, of_second: RoundSpec) {
     let devices = [0, 1, 2, 3, 4, 5];
     let mut control = Liar::among(&devices, &of_first, &[], &policy());
     control.tell(0, &control.roster()).expect("one version for all");

@@ -112,13 +112,12 @@ def page(rows, without):
         f"| {epsilon} | {z:.3f} | " + " | ".join(map(spread, arms)) + " |"
         for epsilon, z, arms in rows
     )
-    distances = "; ".join(
-        f"ε = {epsilon}: {abs(statistics.mean(arms[0]) - statistics.mean(arms[1])):.2f} points, "
-        f"deviation {max(map(statistics.pstdev, arms[:2])):.2f}"
-        for epsilon, _, arms in rows
-    )
+    distances = [
+        abs(statistics.mean(arms[0]) - statistics.mean(arms[1])) / statistics.pstdev(arms[0])
+        for _, _, arms in rows
+    ]
     return PAGE.format(
-        seeds=SEEDS, table=table, distances=distances,
+        seeds=SEEDS, table=table, distance=max(distances),
         central=spread(without[0]), ours=spread(without[1]),
     )
 
@@ -139,9 +138,10 @@ test images, per cent, mean and standard deviation over {seeds} seeds:
 | none | | {central} | {ours} | | |
 
 The central Gaussian mechanism is a server that is trusted with every update and adds noise once.
-With noise for 99 of 100 contributors the two differ by less than the seeds do ({distances}). A
-task that must survive the loss of a third calibrates its noise to those who remain: then, if all
-come, the sum carries √(100/67) = 1.22 times the noise that its ε pays for.
+With noise for 99 of 100 contributors the means differ by {distance:.2f} of the central one's
+standard deviations or less. A task that must survive the loss of a third calibrates its noise to
+those who remain: then, if all come, the sum carries √(100/67) = 1.22 times the noise that its ε
+pays for.
 
 ![Accuracy against epsilon](images/digits-epsilon.svg)
 """
