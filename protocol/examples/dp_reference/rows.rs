@@ -112,7 +112,7 @@ fn number(text: &str) -> f64 {
     text.parse().expect("a number")
 }
 
-fn lines<'a, const N: usize>(table: &'a str) -> impl Iterator<Item = [&'a str; N]> {
+fn lines<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
     let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.filter(|row| !row.is_empty()).map(|row| row.try_into().expect("as many numbers"))
 }

@@ -138,8 +138,9 @@ mod tests {
             let mut found = vector.clone();
             transform(&mut found);
             for row in [0, 1 % length, length / 3, length / 2, length - 1] {
-                let sign =
-                    |place: usize| if (row & place).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+                let sign = |place: usize| {
+                    if (row & place).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
+                };
                 let expected: f64 = vector.iter().enumerate().map(|(j, x)| sign(j) * x).sum();
                 assert_eq!(found[row], expected, "row {row} of {length}");
             }
