@@ -64,7 +64,8 @@ pub enum Answer {
 /// [`Guard::Norm`] for a value that is no number, or neither 0 nor 1 in a count; the application
 /// is at fault.
 pub fn encode(kind: &Kind, value: f64) -> Result<Option<Zeroizing<Vec<f64>>>, Refusal> {
-    require(value.is_finite(), Guard::Norm, || "the value must be a finite number".to_owned())?;
+    let finite = value.is_finite() || matches!(kind, Kind::Vector(_));
+    require(finite, Guard::Norm, || "the value must be a finite number".to_owned())?;
     Ok(match kind {
         Kind::Vector(_) => None,
         Kind::Count => Some(count::encode(value)?),

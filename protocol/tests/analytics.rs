@@ -109,7 +109,9 @@ fn noisy_quantiles_lie_within_their_error_bars() {
 
 #[test]
 fn no_number_and_no_vector_are_told_apart() {
-    assert!(encode(&Kind::Vector(Rotation::None), 1.0).unwrap().is_none());
+    for first in [1.0, f64::NAN] {
+        assert!(encode(&Kind::Vector(Rotation::None), first).unwrap().is_none());
+    }
     assert!(answer(&Kind::Vector(Rotation::Hadamard), &[1.0], 3, 0.0).is_none());
     for bad in [f64::NAN, f64::INFINITY] {
         assert_eq!(encode(&Kind::Histogram(AGES), bad).unwrap_err().guard, Guard::Norm);

@@ -166,7 +166,11 @@ mod tests {
             let mut result = result();
             result.noise_audit = Some(NoiseAudit { ratio, deviation: 0.01 });
             audited.result = Some(result);
-            diagnose("t", std::slice::from_ref(audited)).findings.into_iter().map(|found| found.code).collect()
+            diagnose("t", std::slice::from_ref(audited))
+                .findings
+                .into_iter()
+                .map(|found| found.code)
+                .collect()
         };
         let quiet: Vec<String> = codes(1.04, &mut audited);
         assert!(quiet.is_empty(), "{quiet:?}");

@@ -28,8 +28,6 @@ pub(super) struct Decoded {
     pub(super) written: Written,
     /// Sum of the weights, if the task has some.
     pub(super) weight: Option<f64>,
-    /// What was found where nothing but noise is.
-    pub(super) padding: Option<Padding>,
 }
 
 impl Decoding {
@@ -68,10 +66,15 @@ impl Decoding {
         self.put(filled)
     }
 
+    /// What was found where nothing but noise is, once the sum is complete.
+    pub(super) fn padding(&self) -> Option<Padding> {
+        self.padding
+    }
+
     /// Makes the file durable.
     pub(super) fn finish(self) -> io::Result<Decoded> {
         let written = self.vector.finish()?;
-        Ok(Decoded { written, weight: self.weight, padding: self.padding })
+        Ok(Decoded { written, weight: self.weight })
     }
 
     /// Coordinates in integer units. Behind the vector's there is the weight, or nothing.

@@ -92,13 +92,13 @@ impl Unmasked {
     fn finish(self, live: &Live, noise: Option<&Noise>) -> Result<ResultRecord, Failure> {
         let task = &live.spec().signed_task.task;
         let failure = |error: io::Error| report::upload_failure(error.into());
-        let decoded = self.sum.finish().map_err(failure)?;
-        let audit = noise.zip(decoded.padding).map(|(noise, padding)| {
+        let audit = noise.zip(self.sum.padding()).map(|(noise, padding)| {
             padding.audit(noise.variance_in_units() * self.contributors as f64)
         });
         if let Some(audit) = audit {
             demand_noise(&audit)?;
         }
+        let decoded = self.sum.finish().map_err(failure)?;
         let norm = decoded.written.norm;
         let last = live.parts().store.last_norm(live.task())?;
         Ok(ResultRecord {
