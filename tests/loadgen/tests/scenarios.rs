@@ -49,8 +49,25 @@ fn plain_rounds_give_the_exact_sum_of_all() {
     let expected: Vec<String> =
         (1..=7).map(|n| format!("ok {n:02} plain  nobody lost: exact sum of 12")).collect();
     assert_eq!(rounds, expected);
-    let summary = ["plain with 12 devices, 64 coordinates, seed 5"];
-    assert_eq!(rest, [summary[0], "loadgen: 7 rounds as expected, 0 not"]);
+    let [summary, memory, count] = rest.as_slice() else { panic!("{rest:?}") };
+    assert_eq!(summary, "plain with 12 devices, 64 coordinates, seed 5");
+    assert!(memory.starts_with("aggregator: ") && memory.contains(" MB at most"), "{memory}");
+    assert_eq!(count, "loadgen: 7 rounds as expected, 0 not");
+}
+
+/// As thousands of devices are played: one verification for all, and ten of their own.
+#[test]
+fn devices_share_a_verified_roster_and_a_tenth_is_lost_before_the_upload() {
+    let arguments = ["--scenario", "scale", "--devices", "30", "--roster-checks", "once"];
+    let (answer, exit) = json(&arguments);
+    assert_eq!((exit, &answer["status"]), (Some(0), &Value::from("ok")), "{answer}");
+    let data = &answer["data"];
+    assert_eq!((&data["as_expected"], &data["roster_checks"]), (&1.into(), &"once".into()));
+    assert!(data["roster_check_s"].as_f64().unwrap() > 0.0, "{data}");
+    assert!(data["aggregator"]["peak_mb"].as_f64().unwrap() > 1.0, "{data}");
+    let round = &data["rounds"][0];
+    assert_eq!(round["outcome"], "exact sum of 27, 3 lost at mask");
+    assert!(round["steps"]["unmask"].is_f64(), "{round}");
 }
 
 #[test]
