@@ -25,6 +25,7 @@ pub mod config;
 pub mod courier;
 pub mod device;
 pub mod enrol;
+pub mod epochs;
 pub mod health;
 pub mod intake;
 pub mod ledger;

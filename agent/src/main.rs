@@ -97,6 +97,9 @@ struct Submit {
     /// Its weight, for tasks that have weights
     #[arg(long, value_name = "W")]
     weight: Option<u32>,
+    /// Number of the data it was made from; a task without noise takes each number once
+    #[arg(long, value_name = "N")]
+    data_epoch: Option<u64>,
     /// Wait for the end of the round
     #[arg(long)]
     wait: bool,
@@ -201,6 +204,7 @@ impl Submit {
             },
             round: self.round,
             weight: self.weight,
+            data_epoch: self.data_epoch,
             wait: self.wait.then(|| Duration::from_secs(self.timeout)),
         }
     }

@@ -62,6 +62,8 @@ pub struct Submission {
     pub round: Option<u64>,
     /// Its weight, for tasks that have weights.
     pub weight: Option<u32>,
+    /// The number of the data that it was made from, if the application numbers its data.
+    pub data_epoch: Option<u64>,
     /// The coordinates.
     pub vector: Vector,
 }
@@ -80,6 +82,9 @@ pub struct Waiting {
     pub round: Option<u64>,
     /// Its weight.
     pub weight: Option<u32>,
+    /// The number of its data.
+    #[serde(default)]
+    pub data_epoch: Option<u64>,
 }
 
 impl Waiting {
@@ -162,6 +167,7 @@ impl Pending {
             since: now,
             round: submission.round,
             weight: submission.weight,
+            data_epoch: submission.data_epoch,
         };
         let sealed = self.seal(&waiting, &submission.vector)?;
         if let Some(earlier) = earlier {
@@ -448,6 +454,7 @@ mod tests {
             task: "penguins".into(),
             round: Some(3),
             weight: None,
+            data_epoch: None,
             vector: Zeroizing::new(values.to_vec()),
         }
     }

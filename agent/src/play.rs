@@ -16,7 +16,7 @@ use sealsum_protocol::exchange::ExchangeKey;
 use sealsum_protocol::guard::Guard;
 use sealsum_protocol::ids::DeviceId;
 use sealsum_protocol::messages::{InboundShares, Quorum, Roster, Sharers, Survivors};
-use sealsum_protocol::task::RoundSpec;
+use sealsum_protocol::task::{Privacy, RoundSpec};
 use zeroize::Zeroizing;
 
 use crate::courier::{Courier, now};
@@ -162,6 +162,9 @@ fn mask(
 ) -> Result<Checking, Failure> {
     let limit = masking.seat().limits().survivors;
     let (waiting, quantized) = quantize(service, &masking, spec, rng)?;
+    if let (Privacy::None, Some(epoch)) = (spec.signed_task.task.privacy, waiting.data_epoch) {
+        service.epochs().give(&waiting.task, epoch)?;
+    }
     let charge = masking.charge().map_err(|refusal| refusal::failure(&refusal))?;
     steps.next_masks(&waiting.task, charge);
     let masked = masking.mask(quantized, &mut Once::new(steps, 0), now());

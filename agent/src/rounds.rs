@@ -15,11 +15,12 @@ use sealsum_protocol::guard::{By, Guard};
 use sealsum_protocol::ids::Hash;
 use serde::{Deserialize, Serialize};
 
+use crate::epochs::DATA_EPOCH_GIVEN;
 use crate::ledger::{COUNTER_LOST, FAILED_ROUNDS, LEDGER_LOST};
 use crate::state::StateDir;
 
 /// Codes beside the guards' for a no of this device.
-const SAID_NO: [Code; 8] = [
+const SAID_NO: [Code; 9] = [
     codes::REFUSED,
     codes::LOG_INVALID,
     codes::LOG_FORK,
@@ -28,6 +29,7 @@ const SAID_NO: [Code; 8] = [
     LEDGER_LOST,
     COUNTER_LOST,
     FAILED_ROUNDS,
+    DATA_EPOCH_GIVEN,
 ];
 const FILE: &str = "rounds.json";
 /// Most rounds remembered for `rounds`; the marks are kept for ever.

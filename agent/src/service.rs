@@ -14,6 +14,7 @@ use crate::authority;
 use crate::clock;
 use crate::config::Config;
 use crate::device::{Device, Stored, expired, tpm_failure};
+use crate::epochs::Epochs;
 use crate::health::{Facts, Health};
 use crate::ledger::{Beginning, Ledger};
 use crate::membership::StatusLists;
@@ -57,6 +58,7 @@ pub struct Service {
     device: RwLock<Device>,
     rounds: Mutex<Rounds>,
     pending: Mutex<Pending>,
+    epochs: Mutex<Epochs>,
     ledger: Ledger,
 }
 
@@ -75,6 +77,7 @@ impl Service {
         rounds.recover(clock::now())?;
         let mut pending = Pending::open(&state, device.vault.clone())?;
         pending.drop_unreadable()?;
+        let epochs = Epochs::open(&state)?;
         let counter = Box::new(TpmCounter::new(&tpm));
         let again = Beginning::Again;
         let ledger = Ledger::open(&state, &config.policy, counter, again, clock::now())?;
@@ -98,6 +101,7 @@ impl Service {
             device: RwLock::new(device),
             rounds: Mutex::new(rounds),
             pending: Mutex::new(pending),
+            epochs: Mutex::new(epochs),
             ledger,
         })
     }
@@ -115,6 +119,11 @@ impl Service {
     /// The updates that wait.
     pub fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The data that tasks without noise were given.
+    pub fn epochs(&self) -> MutexGuard<'_, Epochs> {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The privacy ledger.

@@ -5,6 +5,7 @@
 //! | `keys.json`, … | what the TPM gave out for safe keeping ([`sealsum_attest_tpm`]) |
 //! | `enrolment.json`, `device.pem`, `result.jwt` | what the authority answered |
 //! | `rounds.json` | highest round per task, the round in progress, history ([`crate::rounds`]) |
+//! | `epochs.json` | data given to tasks without noise ([`crate::epochs`]) |
 //! | `ledger.json` | privacy spent ([`crate::ledger`]) |
 //! | `pending/TASK`, `receipts.json` | updates that wait, encrypted ([`crate::pending`]) |
 //! | `tasks/NAME` | the signed task as last seen |

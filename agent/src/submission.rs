@@ -3,7 +3,7 @@
 use sealsum_daemon::{Failure, codes};
 use sealsum_protocol::analytics;
 use sealsum_protocol::policy;
-use sealsum_protocol::task::{ModelRule, Task, Weights};
+use sealsum_protocol::task::{ModelRule, Privacy, Task, Weights};
 use serde::Deserialize;
 
 use crate::access::Peer;
@@ -26,6 +26,9 @@ pub struct Query {
     /// The weight, for tasks that have weights.
     #[serde(default)]
     pub weight: Option<u32>,
+    /// The number of the data that it was made from; a task without noise takes each once.
+    #[serde(default)]
+    pub data_epoch: Option<u64>,
     /// What the body is, for callers that cannot set a content type: `npy`, `safetensors`, `f32`,
     /// `f64`.
     #[serde(default)]
@@ -40,7 +43,7 @@ const NAME: &str = "update";
 /// # Errors
 /// `caller_not_allowed`, `task_not_allowed`, those of [`intake::read`], and what the task, where
 /// it is known already, does not allow: `wrong_length`, `policy_floor`, `usage` for a weight,
-/// `round_replayed`.
+/// `data_epoch_given`, `round_replayed`.
 pub fn accept(
     service: &Service,
     peer: Peer,
@@ -66,11 +69,20 @@ pub fn accept(
             intake::check_length(NAME, vector.len(), &query.task, expected.into())?;
             check_value(&signed.task, &vector)?;
             check_weight(&signed.task, query.weight)?;
+            if let (Privacy::None, Some(epoch)) = (signed.task.privacy, query.data_epoch) {
+                service.epochs().demand_new(&query.task, epoch)?;
+            }
             answered_round(service, &signed.task, query.round)?
         }
         None => query.round,
     };
-    let submission = Submission { task: query.task.clone(), round, weight: query.weight, vector };
+    let submission = Submission {
+        task: query.task.clone(),
+        round,
+        weight: query.weight,
+        data_epoch: query.data_epoch,
+        vector,
+    };
     service.pending().put(&submission, clock::now())
 }
 

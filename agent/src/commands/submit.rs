@@ -34,6 +34,8 @@ pub struct Request {
     pub round: Option<u64>,
     /// The weight, for tasks that have weights.
     pub weight: Option<u32>,
+    /// The number of the data that it was made from.
+    pub data_epoch: Option<u64>,
     /// How long to wait for the end of the round; not at all if none.
     pub wait: Option<Duration>,
 }
@@ -130,6 +132,9 @@ fn target(request: &Request, format: Format) -> String {
     }
     if let Some(weight) = request.weight {
         target += &format!("&weight={weight}");
+    }
+    if let Some(epoch) = request.data_epoch {
+        target += &format!("&data_epoch={epoch}");
     }
     target
 }

@@ -10,6 +10,30 @@ const AGES: &str = "name = \"age-histogram\"\nkind = \"histogram\"\nlow = 0\nhig
      mechanism = \"skellam\"\nnoise_multiplier = 2.0\ndelta = 1e-5\n[deadlines_s]\n\
      advertise = 30\nshare = 30\nmask = 30\ncheck = 30\nunmask = 30\n";
 
+/// Exact sums over the same data, twice, would show who was missing the second time.
+#[test]
+fn data_is_given_to_a_task_without_noise_once() {
+    let fleet = Fleet::new();
+    let (start, end) = (AGES.find("[privacy]").unwrap(), AGES.find("[deadlines_s]").unwrap());
+    let exact = [&AGES[..start], "[privacy]\nmechanism = \"none\"\n", &AGES[end..]].concat();
+    fleet.publish_file("exact", &exact.replace("age-histogram", "exact"));
+    let submit = |number: usize, epoch: &str| {
+        let arguments = ["submit", "--task", "exact", "--value", "37", "--data-epoch", epoch];
+        fleet.device(number).run(&arguments)
+    };
+    for number in 0..COHORT {
+        submit(number, "3").data();
+    }
+    let round = fleet.start("exact");
+    assert_eq!(fleet.result(&round)[3], 4.0);
+    fleet.last_round(0, |last| last["outcome"] == "contributed");
+    for given in ["3", "2"] {
+        let refused = submit(0, given);
+        assert_eq!((refused.exit, refused.code()), (1, "data_epoch_given"));
+    }
+    assert_eq!(submit(0, "4").data()["state"], "queued");
+}
+
 #[test]
 fn a_value_is_all_that_a_device_submits_to_a_query() {
     let fleet = Fleet::new();
