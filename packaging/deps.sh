@@ -2,7 +2,7 @@
 # What a build and its tests need from Debian, and a Rust new enough for rust-toolchain.toml.
 # Installs what is missing as root or through `sudo -n`; otherwise prints the one line to run (exit 4).
 # `deps.sh test` also finds what the tests run beside cargo, `deps.sh fuzz` what libFuzzer is built
-# with, `deps.sh bench` what sealsum is measured against, `deps.sh python` Python and the packages of
+# with, `deps.sh bench` what sealsum is measured against (tests/bench/requirements.txt), `deps.sh python` Python and the packages of
 # tests/requirements.txt, in a virtual environment below the build directory, and `deps.sh all` all
 # peers that `make test-all` runs against.
 set -eu
@@ -12,7 +12,7 @@ needs='cc:gcc pkg-config:pkg-config swtpm:swtpm swtpm_setup:swtpm-tools openssl:
 [ "${1:-}" != fuzz ] || needs="$needs c++:g++"
 [ "${1:-}" != bench ] || needs="$needs libssl.pc:libssl-dev"
 case "${1:-}" in test | all) needs="$needs cryptography.py:python3-cryptography strace:strace" ;; esac
-case "${1:-}" in python | all) needs="$needs python3:python3 ensurepip.py:python3-venv" ;; esac
+case "${1:-}" in python | all | bench) needs="$needs python3:python3 ensurepip.py:python3-venv" ;; esac
 [ "${1:-}" != all ] || needs="$needs curl:curl tpm2_createprimary:tpm2-tools"
 
 present() {
@@ -54,18 +54,21 @@ if ! found=$(rustc --version 2>/dev/null | cut -d' ' -f2) ||
     exit 4
 fi
 
-case "${1:-}" in python | all)
-    venv="${CARGO_TARGET_DIR:-target}/venv"
-    wanted="$venv/requirements.txt"
-    if ! cmp -s tests/requirements.txt "$wanted"; then
-        echo "installing: tests/requirements.txt into $venv" >&2
-        if ! { python3 -m venv --clear "$venv" &&
-            "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-                --require-hashes --requirement tests/requirements.txt &&
-            cp tests/requirements.txt "$wanted"; } >&2; then
-            echo "error: the Python packages of tests/requirements.txt could not be installed. Try: the same again with network access" >&2
-            exit 4
-        fi
+# environment FOLDER LIST: a virtual environment below the build directory with the packages of a list.
+environment() {
+    venv="${CARGO_TARGET_DIR:-target}/$1"
+    ! cmp -s "$2" "$venv/requirements.txt" || return 0
+    echo "installing: $2 into $venv" >&2
+    if ! { python3 -m venv --clear "$venv" &&
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+            --require-hashes --requirement "$2" &&
+        cp "$2" "$venv/requirements.txt"; } >&2; then
+        echo "error: the Python packages of $2 could not be installed. Try: the same again with network access" >&2
+        exit 4
     fi
-    ;;
+}
+
+case "${1:-}" in
+python | all) environment venv tests/requirements.txt ;;
+bench) environment bench/venv tests/bench/requirements.txt ;;
 esac
