@@ -44,6 +44,7 @@ pub(crate) fn row(backend: Backend) -> Row {
         peer: format!("cost model: n={DEVICES} k={} d={COORDINATES}", DEVICES - 1),
         ratio: median(ratios),
         higher_is_better: false,
+        target: None,
         backend: backend.name().to_owned(),
     }
 }

@@ -9,11 +9,16 @@ fn seconds(clock: ClockId) -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
+/// CPU seconds of this thread so far.
+pub(crate) fn thread_cpu_s() -> f64 {
+    seconds(ClockId::ThreadCPUTime)
+}
+
 /// CPU seconds of this thread that `work` took.
 pub(crate) fn thread_cpu<T>(work: impl FnOnce() -> T) -> (f64, T) {
-    let start = seconds(ClockId::ThreadCPUTime);
+    let start = thread_cpu_s();
     let result = work();
-    (seconds(ClockId::ThreadCPUTime) - start, result)
+    (thread_cpu_s() - start, result)
 }
 
 /// CPU seconds of all threads that `work` took.

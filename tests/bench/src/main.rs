@@ -25,11 +25,19 @@ mod alternate;
 mod client;
 mod clock;
 mod cohort;
+mod dp_step;
+mod flower;
 mod masks;
 mod model;
 mod openssl_stream;
+mod other_peers;
+mod outcome;
+mod peers;
+mod round;
+mod round_model;
 mod summary;
 mod unmasking;
+mod whole_client;
 
 use std::process::ExitCode;
 
@@ -38,12 +46,46 @@ use summary::{Row, Summary};
 
 /// Argument of the process that has only OpenSSL's AVX2 to compare with.
 const AVX2_ONLY: &str = "avx2-only";
+const USAGE: &str = "usage: sealsum-bench [all | round CLIENTS COORDINATES DROPPED [RING_BITS]]";
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(AVX2_ONLY) {
-        println!("{}", serde_json::to_string(&masks::avx2_row()).expect("a row"));
-        return ExitCode::SUCCESS;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        [] => measure(),
+        [AVX2_ONLY] => print_json(&masks::avx2_row()),
+        ["round", ref numbers @ ..] => match shape(numbers) {
+            Some(shape) => print_json(&round::run(&shape, backend(shape.suite))),
+            None => usage(),
+        },
+        _ => usage(),
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+fn print_json(value: &impl serde::Serialize) -> ExitCode {
+    println!("{}", serde_json::to_string(value).expect("JSON"));
+    ExitCode::SUCCESS
+}
+
+fn shape(numbers: &[&str]) -> Option<round::Shape> {
+    let numbers: Vec<usize> = numbers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?;
+    let (shape, rest) = match numbers[..] {
+        [n, d, lost, ref rest @ ..] if lost < n => (round::Shape::new(n, d, lost), rest),
+        _ => return None,
+    };
+    match rest {
+        [] => Some(shape),
+        [bits] => Some(round::Shape { ring_bits: (*bits).try_into().ok()?, ..shape }),
+        _ => None,
+    }
+}
+
+fn measure() -> ExitCode {
     let summary = Summary::of(rows());
     print!("{}", summary.table());
     match summary.write() {
@@ -60,14 +102,24 @@ fn main() -> ExitCode {
 
 fn rows() -> Vec<Row> {
     let [chacha20, aes] = [Suite::ChaCha20, Suite::Aes256Ctr].map(backend);
-    vec![
-        masks::row("mask_vs_openssl_chacha20", chacha20),
+    let step = dp_step::Step::now();
+    let hundred = other_peers::hundred();
+    let mut rows = vec![
+        masks::row(masks::FASTEST_CHACHA20, chacha20),
         masks::avx2_in_a_process_of_its_own(AVX2_ONLY),
-        masks::row("mask_aes256_vs_openssl_chacha20", aes),
+        masks::row(masks::FASTEST_AES256, aes),
+        step.row(),
         client::row(chacha20),
+        whole_client::row(chacha20, &step),
         unmasking::model_row(chacha20),
         unmasking::two_core_row(chacha20),
-    ]
+        other_peers::upload_row(&hundred[0], chacha20.name()),
+    ];
+    rows.extend(flower::rows(chacha20.name()));
+    rows.extend(other_peers::prio_rows());
+    rows.extend(other_peers::ckks_rows());
+    rows.extend(other_peers::lightsecagg_rows(&hundred));
+    rows
 }
 
 /// The fastest, or the one that the environment names.

@@ -45,7 +45,8 @@ impl Rates {
     }
 }
 
-fn per(count: usize, mut work: impl FnMut()) -> f64 {
+/// CPU seconds of one of `count`, the median of rounds.
+pub(crate) fn per(count: usize, mut work: impl FnMut()) -> f64 {
     let round = |_| thread_cpu(|| (0..count).for_each(|_| work())).0 / count as f64;
     median((0..ROUNDS).map(round).collect())
 }

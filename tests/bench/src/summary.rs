@@ -17,20 +17,30 @@ pub(crate) struct Row {
     /// What has a target.
     pub(crate) ratio: f64,
     pub(crate) higher_is_better: bool,
+    /// What the ratio must reach, or stay below, on this machine.
+    pub(crate) target: Option<f64>,
     /// How masks were made.
     pub(crate) backend: String,
+}
+
+impl Row {
+    /// Whether it is met; nothing without a target.
+    pub(crate) fn met(&self) -> Option<bool> {
+        let met = |target| if self.higher_is_better { self.ratio >= target } else { self.ratio <= target };
+        self.target.map(met)
+    }
 }
 
 /// All figures of a run.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(crate) struct Summary(Vec<Written>);
+pub(crate) struct Summary(pub(crate) Vec<Written>);
 
 /// A row with what it was measured on.
 #[derive(Serialize)]
-struct Written {
+pub(crate) struct Written {
     #[serde(flatten)]
-    row: Row,
+    pub(crate) row: Row,
     cpu: Vec<String>,
 }
 
@@ -49,15 +59,14 @@ impl Summary {
         for Written { row, .. } in &self.0 {
             let Row { name, value, unit, peer, ratio, backend, .. } = row;
             let _ =
-                writeln!(table, "{name:34} {ratio:6.3}  {value:9.3} {unit:5} {backend:8} {peer}");
+                writeln!(table, "{name:36} {ratio:8.3}  {value:10.3} {unit:5} {backend:8} {peer}");
         }
         table
     }
 
     /// Below the target folder, where `make bench` leaves it.
     pub(crate) fn write(&self) -> std::io::Result<PathBuf> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        let folder = PathBuf::from(target).join("bench");
+        let folder = target().join("bench");
         std::fs::create_dir_all(&folder)?;
         let path = folder.join("summary.json");
         std::fs::write(&path, serde_json::to_string_pretty(self)? + "\n")?;
@@ -65,7 +74,13 @@ impl Summary {
     }
 }
 
-fn cpu_flags() -> Vec<String> {
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()).into()
+}
+
+/// Flags of this CPU, of those that change what runs.
+pub(crate) fn cpu_flags() -> Vec<String> {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let has = |flag: &str| info.split_whitespace().any(|word| word == flag);
     FLAGS.into_iter().filter(|flag| has(flag)).map(str::to_owned).collect()

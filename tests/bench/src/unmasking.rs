@@ -28,6 +28,7 @@ pub(crate) fn model_row(backend: Backend) -> Row {
         peer: format!("cost model: {}", worst.cohort),
         ratio: worst.over_model,
         higher_is_better: false,
+        target: Some(1.15),
         backend: backend.name().to_owned(),
     }
 }
@@ -50,6 +51,7 @@ pub(crate) fn two_core_row(backend: Backend) -> Row {
         peer: format!("CPU time of one thread, n={} d={COORDINATES}", COHORTS[0]),
         ratio,
         higher_is_better: false,
+        target: Some(0.6),
         backend: backend.name().to_owned(),
     }
 }

@@ -1,0 +1,70 @@
+//! Peers that are programs, and ours as one: run, timed as a whole, and their line of JSON read.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sys::resource::{UsageWho, getrusage};
+
+use crate::outcome::Outcome;
+use crate::summary::target;
+
+const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
+const REQUIREMENTS: &str = include_str!("../requirements.txt");
+const PRIO: &str = include_str!("../peers/prio/Cargo.toml");
+
+/// A finished process.
+pub(crate) struct Ran {
+    /// CPU seconds, from its start to its end.
+    pub(crate) process_s: f64,
+    pub(crate) outcome: Outcome,
+}
+
+/// A Python peer of `peers/NAME.py`, by the packages that `packaging/deps.sh bench` installed.
+pub(crate) fn python(name: &str, arguments: &[usize]) -> Ran {
+    let script = Path::new(PEERS).join(name).with_extension("py");
+    run(Command::new(target().join("bench/venv/bin/python3")).arg("-B").arg(script), arguments)
+}
+
+/// Prio3 SumVec, which `make bench` builds.
+pub(crate) fn prio(arguments: &[usize]) -> Ran {
+    run(&mut Command::new(target().join("bench/prio/release/sealsum-bench-prio")), arguments)
+}
+
+/// This program as `sealsum-bench round`.
+pub(crate) fn ours(arguments: &[usize]) -> Ran {
+    let own: PathBuf = std::env::current_exe().expect("the path of this program");
+    run(Command::new(own).arg("round"), arguments)
+}
+
+fn run(command: &mut Command, arguments: &[usize]) -> Ran {
+    let before = children_s();
+    let output = command
+        .args(arguments.iter().map(usize::to_string))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap_or_else(|error| panic!("the peer {command:?} is missing: {error}; make bench builds it"));
+    assert!(output.status.success(), "{command:?}: {}", output.status);
+    let outcome = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{command:?} did not print a line of JSON: {error}"));
+    Ran { process_s: children_s() - before, outcome }
+}
+
+/// CPU seconds of all children that have ended.
+fn children_s() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the usage of children");
+    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
+    seconds(usage.user_time()) + seconds(usage.system_time())
+}
+
+/// `NAME VERSION` of a Python package that is pinned.
+pub(crate) fn version(package: &str) -> String {
+    let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(package)?.strip_prefix("=="));
+    let version = pinned.and_then(|rest| rest.split_whitespace().next()).expect("a pinned package");
+    format!("{package} {version}")
+}
+
+/// `prio VERSION`.
+pub(crate) fn prio_version() -> String {
+    let version = PRIO.lines().find_map(|line| line.strip_prefix("prio = \"="));
+    format!("prio {}", version.expect("a pinned crate").trim_end_matches('"'))
+}

@@ -1,0 +1,146 @@
+//! The aggregator's state machine, obeyed, on the clock; and what the sum must be.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use sealsum_aggregator::sum;
+use sealsum_protocol::client::Quantized;
+use sealsum_protocol::codec::Message;
+use sealsum_protocol::ids::{DeviceId, Hash};
+use sealsum_protocol::mask::Backend;
+use sealsum_protocol::server::{Event, Fetched, Incoming, Output, Recovery, Round, Stage};
+use sealsum_protocol::task::Task;
+use sealsum_protocol::time::Now;
+use sealsum_test_fleet::{Registry, START, root_of, spec, status_list};
+
+use crate::clock::process_cpu;
+
+/// The aggregator of one round.
+pub(super) struct Server {
+    pub(super) round: Round,
+    /// CPU seconds so far.
+    pub(super) server_s: f64,
+    now: Now,
+    wake_at: u64,
+    recovery: Option<Recovery>,
+    uploads: Vec<Vec<Vec<u8>>>,
+    expected: Vec<i64>,
+}
+
+/// What was unmasked.
+pub(super) struct Recovered {
+    pub(super) masks: usize,
+    pub(super) vector_bytes: usize,
+}
+
+impl Server {
+    pub(super) fn open(devices: usize, task: Task) -> Self {
+        let (registry, list) = (Box::new(Registry::default()), status_list(1, &[]));
+        let round = Round::open(spec(task, 1), 0, registry, list, START).expect("a round");
+        Self {
+            round,
+            server_s: 0.0,
+            now: START,
+            wake_at: 0,
+            recovery: None,
+            uploads: vec![Vec::new(); devices],
+            expected: Vec::new(),
+        }
+    }
+
+    fn timed<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let (seconds, result) = process_cpu(|| work(self));
+        self.server_s += seconds;
+        result
+    }
+
+    pub(super) fn fetch(&mut self, device: DeviceId, stage: Stage) -> Arc<[u8]> {
+        match self.timed(|server| server.round.fetch(device, stage)) {
+            Ok(Fetched::Ready(bytes)) => bytes,
+            other => panic!("{stage:?}: {other:?}"),
+        }
+    }
+
+    /// A message as it came.
+    pub(super) fn receive<M: Message>(
+        &mut self,
+        from: DeviceId,
+        bytes: &[u8],
+        incoming: impl Fn(M) -> Incoming,
+    ) {
+        self.timed(|server| {
+            let message = incoming(M::from_bytes(bytes).expect("a message"));
+            server.event(Event::Received { from, message });
+        });
+    }
+
+    pub(super) fn pass_deadline(&mut self) {
+        if self.fetchable(Stage::Survivors) {
+            return;
+        }
+        self.now.steady_ms = self.wake_at;
+        self.timed(|server| server.event(Event::Tick));
+    }
+
+    fn fetchable(&self, stage: Stage) -> bool {
+        let device = self.round.cohort().expect("a roster").device(0);
+        matches!(self.round.fetch(device, stage), Ok(Fetched::Ready(_)))
+    }
+
+    fn event(&mut self, event: Event) {
+        self.round.handle(self.now, event).expect("an honest message");
+        while let Some(output) = self.round.poll() {
+            match output {
+                Output::WakeAt(at) => self.wake_at = at,
+                Output::Recover(recovery) => self.recovery = Some(recovery),
+                Output::Blame { guard, .. } => panic!("{guard:?}"),
+                Output::Aborted(abort) => panic!("{abort:?}"),
+                Output::Persist(_) | Output::Publish(_) | Output::Finished => {}
+            }
+        }
+    }
+
+    /// Adds a vector to what the sum must be; `steps` is what it should have become.
+    pub(super) fn expect(&mut self, quantized: &Quantized, steps: Option<&[i64]>) {
+        let layout = &self.round.cohort().expect("a roster").layout;
+        let decode = |chunk| {
+            let words = quantized.words(layout, chunk);
+            layout.decode_chunk(chunk, &words, 1).expect("one canary")
+        };
+        let integers: Vec<i64> = (0..layout.chunks()).flat_map(decode).collect();
+        assert!(steps.is_none_or(|steps| steps == integers), "another vector than was given");
+        self.expected.resize(integers.len(), 0);
+        self.expected.iter_mut().zip(integers).for_each(|(sum, value)| *sum += value);
+    }
+
+    /// Keeps a masked vector, and hashes it as it came.
+    pub(super) fn store(&mut self, index: usize, chunks: Vec<Vec<u8>>) -> Hash {
+        let root = self.timed(|_| root_of(&chunks));
+        self.uploads[index] = chunks;
+        root
+    }
+
+    /// Unmasks on one thread, and compares.
+    pub(super) fn recover(&mut self, backend: Backend) -> Recovered {
+        let recovery = self.recovery.take().expect("enough answers").with_backend(backend);
+        let layout = recovery.layout();
+        let masked = |device: usize, chunk: usize, bytes: &mut Vec<u8>| {
+            bytes.clone_from(&self.uploads[device][chunk]);
+            Ok(layout.from_wire(chunk, bytes).expect("an upload"))
+        };
+        let mut sum = Vec::with_capacity(layout.coordinates());
+        let (seconds, unmasked) = process_cpu(|| -> std::io::Result<()> {
+            sum::unmask(&recovery, NonZero::<usize>::MIN, masked, |chunk, words| {
+                sum.extend(recovery.decode_chunk(chunk, &words).expect("canaries that count"));
+                Ok(())
+            })
+        });
+        unmasked.expect("a thread");
+        assert!(sum == self.expected, "a wrong sum");
+        let vector_bytes = (0..layout.chunks()).map(|chunk| layout.chunk_wire_len(chunk)).sum();
+        let masks = recovery.masks();
+        self.server_s += seconds;
+        self.timed(|server| server.event(Event::Recovered { wrong_chunks: Vec::new() }));
+        Recovered { masks, vector_bytes }
+    }
+}
