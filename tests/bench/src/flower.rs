@@ -23,7 +23,12 @@ pub(crate) fn rows(backend: &str) -> Vec<Row> {
         client.push(theirs.outcome.client_cpu_s / own.outcome.client_cpu_s);
         server.push(theirs.outcome.server_cpu_s / own.outcome.server_cpu_s);
         upload.push(theirs.outcome.upload_bytes as f64 / own.outcome.upload_bytes as f64);
-        seconds.push([own.process_s, own.outcome.client_cpu_s, own.outcome.server_cpu_s, own.outcome.upload_bytes as f64]);
+        seconds.push([
+            own.process_s,
+            own.outcome.client_cpu_s,
+            own.outcome.server_cpu_s,
+            own.outcome.upload_bytes as f64,
+        ]);
     }
     let value = |part: usize| median(seconds.iter().map(|run| run[part]).collect());
     let row = |name: &str, part, unit: &str, ratios, target| Row {

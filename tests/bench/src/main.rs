@@ -6,15 +6,20 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`masks`] | one mask, against OpenSSL's raw streams |
+//! | [`masks`], [`backends`] | one mask, against OpenSSL's raw streams; every back end, forced |
 //! | [`unmasking`], [`client`] | a server's and a client's masks, against the cost model |
 //! | [`model`] | the cost model, and the rates of its primitives in this run |
 //! | [`cohort`] | the round that both are taken from |
 //! | [`openssl_stream`] | the limit: OpenSSL's ChaCha20 |
+//! | [`round`], [`round_model`] | a whole round with everything in it, and what it must cost |
+//! | [`whole_client`], [`dp_step`] | all of a client; its privacy step |
+//! | [`peers`], [`outcome`] | programs beside ours, and what each says of its round |
+//! | [`flower`], [`other_peers`] | the rows of the peers |
+//! | [`growth`], [`plot`] | how a round grows, in pictures |
 //! | [`alternate`], [`clock`] | how it is measured |
-//! | [`summary`] | what is written |
+//! | [`summary`], [`report`], [`machine`] | what is written |
 //!
-//! Peers that are whole systems get a module each, and a row that is an error if the peer is missing.
+//! A peer that is missing is an error.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,23 +27,29 @@
 )]
 
 mod alternate;
+mod backends;
 mod client;
 mod clock;
 mod cohort;
 mod dp_step;
 mod flower;
+mod growth;
+mod machine;
 mod masks;
 mod model;
 mod openssl_stream;
 mod other_peers;
 mod outcome;
 mod peers;
+mod plot;
+mod report;
 mod round;
 mod round_model;
 mod summary;
 mod unmasking;
 mod whole_client;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use sealsum_protocol::mask::{Backend, Suite};
@@ -52,7 +63,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        [] => measure(),
+        [] => measure("bench", rows(), &[Suite::ChaCha20]),
+        ["all"] => measure("bench-all", all_rows(), &[Suite::ChaCha20, Suite::Aes256Ctr]),
         [AVX2_ONLY] => print_json(&masks::avx2_row()),
         ["round", ref numbers @ ..] => match shape(numbers) {
             Some(shape) => print_json(&round::run(&shape, backend(shape.suite))),
@@ -73,7 +85,8 @@ fn print_json(value: &impl serde::Serialize) -> ExitCode {
 }
 
 fn shape(numbers: &[&str]) -> Option<round::Shape> {
-    let numbers: Vec<usize> = numbers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?;
+    let numbers: Vec<usize> =
+        numbers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?;
     let (shape, rest) = match numbers[..] {
         [n, d, lost, ref rest @ ..] if lost < n => (round::Shape::new(n, d, lost), rest),
         _ => return None,
@@ -85,12 +98,17 @@ fn shape(numbers: &[&str]) -> Option<round::Shape> {
     }
 }
 
-fn measure() -> ExitCode {
-    let summary = Summary::of(rows());
+/// Where the report goes: `make` runs this at the root of the repository.
+const DOCS: &str = "docs";
+
+fn measure(command: &str, rows: Vec<Row>, grown: &[Suite]) -> ExitCode {
+    let summary = Summary::of(rows);
     print!("{}", summary.table());
-    match summary.write() {
+    let pictures = growth::pictures(grown);
+    let reported = report::write(Path::new(DOCS), command, &summary, &pictures);
+    match reported.and_then(|()| summary.write()) {
         Ok(path) => {
-            println!("{}", path.display());
+            println!("{}, {DOCS}/benchmarks.md", path.display());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -98,6 +116,14 @@ fn measure() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// With those that take minutes each.
+fn all_rows() -> Vec<Row> {
+    let mut rows = rows();
+    rows.push(flower::hundred(backend(Suite::ChaCha20).name()));
+    rows.extend(backends::rows());
+    rows
 }
 
 fn rows() -> Vec<Row> {

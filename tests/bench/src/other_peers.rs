@@ -15,7 +15,11 @@ const LARGE: usize = 1_000_000;
 /// A client's time, the server's, and bytes up: theirs over ours.
 fn compare(name: &str, peer: &str, theirs: &Outcome, own: &Outcome, backend: &str) -> Vec<Row> {
     // A server that works for each client on its own is brought to as many as ours had.
-    let scale = if theirs.clients == own.clients { 1.0 } else { own.clients as f64 / theirs.clients as f64 };
+    let scale = if theirs.clients == own.clients {
+        1.0
+    } else {
+        own.clients as f64 / theirs.clients as f64
+    };
     let parts = [
         ("client_cpu", "s", own.client_cpu_s, theirs.client_cpu_s),
         ("server_cpu", "s", own.server_cpu_s, theirs.server_cpu_s * scale),
@@ -25,7 +29,10 @@ fn compare(name: &str, peer: &str, theirs: &Outcome, own: &Outcome, backend: &st
         name: format!("{part}_{name}_over_ours"),
         value,
         unit: unit.to_owned(),
-        peer: format!("{peer}: n={} d={}, {} of ours lost", own.clients, own.coordinates, own.dropped),
+        peer: format!(
+            "{peer}: n={} d={}, {} of ours lost",
+            own.clients, own.coordinates, own.dropped
+        ),
         ratio: other / value,
         higher_is_better: true,
         target: None,
@@ -61,9 +68,9 @@ pub(crate) fn lightsecagg_rows(rounds: &[Outcome; 2]) -> Vec<Row> {
     let theirs = python("lightsecagg", &[100, LARGE, 70, 50]).outcome;
     let peer = format!("{}, LightSecAgg, its masks alone", version("fedml"));
     let names = ["lightsecagg", "lightsecagg_aes256"].into_iter().zip(suites());
-    let rows = names.zip(rounds).flat_map(|((name, suite), own)| {
-        compare(name, &peer, &theirs, own, backend(suite).name())
-    });
+    let rows = names
+        .zip(rounds)
+        .flat_map(|((name, suite), own)| compare(name, &peer, &theirs, own, backend(suite).name()));
     rows.collect()
 }
 
@@ -76,17 +83,20 @@ fn suites() -> [Suite; 2] {
     [Suite::ChaCha20, Suite::Aes256Ctr]
 }
 
-/// All that a device sends, over what it may: two thirds of four bytes a coordinate, 200 bytes a
-/// neighbour and a page.
+/// What a device may send, in bytes: two thirds of four bytes a coordinate, 200 a neighbour, a page.
+pub(crate) fn budget(round: &Outcome) -> f64 {
+    0.67 * 4.0 * round.coordinates as f64 + 200.0 * round.counts().k as f64 + 4096.0
+}
+
+/// All that a device sends, over what it may.
 pub(crate) fn upload_row(round: &Outcome, backend: &str) -> Row {
-    let (d, k) = (round.coordinates as f64, round.counts().k as f64);
-    let budget = 0.67 * 4.0 * d + 200.0 * k + 4096.0;
+    let (n, d, k) = (round.clients, round.coordinates, round.counts().k);
     Row {
         name: "upload_over_budget".to_owned(),
         value: round.upload_bytes as f64,
         unit: "bytes".to_owned(),
-        peer: format!("0.67 x 4 d + 200 k + 4096 bytes: n={} k={k} d={d}, sums of 21 bits", round.clients),
-        ratio: round.upload_bytes as f64 / budget,
+        peer: format!("0.67 x 4 d + 200 k + 4096 bytes: n={n} k={k} d={d}, sums of 21 bits"),
+        ratio: round.upload_bytes as f64 / budget(round),
         higher_is_better: false,
         target: Some(1.0),
         backend: backend.to_owned(),

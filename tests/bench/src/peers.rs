@@ -42,7 +42,9 @@ fn run(command: &mut Command, arguments: &[usize]) -> Ran {
         .args(arguments.iter().map(usize::to_string))
         .stderr(Stdio::inherit())
         .output()
-        .unwrap_or_else(|error| panic!("the peer {command:?} is missing: {error}; make bench builds it"));
+        .unwrap_or_else(|error| {
+            panic!("the peer {command:?} is missing: {error}; make bench builds it")
+        });
     assert!(output.status.success(), "{command:?}: {}", output.status);
     let outcome = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{command:?} did not print a line of JSON: {error}"));
@@ -52,13 +54,15 @@ fn run(command: &mut Command, arguments: &[usize]) -> Ran {
 /// CPU seconds of all children that have ended.
 fn children_s() -> f64 {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the usage of children");
-    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
     seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
 /// `NAME VERSION` of a Python package that is pinned.
 pub(crate) fn version(package: &str) -> String {
-    let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(package)?.strip_prefix("=="));
+    let pinned =
+        REQUIREMENTS.lines().find_map(|line| line.strip_prefix(package)?.strip_prefix("=="));
     let version = pinned.and_then(|rest| rest.split_whitespace().next()).expect("a pinned package");
     format!("{package} {version}")
 }

@@ -46,7 +46,8 @@ impl Shape {
 /// Runs the round and checks its sum.
 pub(crate) fn run(shape: &Shape, backend: Backend) -> Outcome {
     let mut server = Server::open(shape.clients, shape.task());
-    let mut clients = Clients { shape: *shape, backend, client_s: 0.0, sent: vec![0; shape.clients] };
+    let mut clients =
+        Clients { shape: *shape, backend, client_s: 0.0, sent: vec![0; shape.clients] };
     let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
     let devices = clients.enter(&mut server);
     let checking = clients.upload(&mut server, devices, &mut rng);

@@ -34,7 +34,13 @@ impl Primitives {
     /// Of this moment, for secrets shared among `k` with threshold `t`.
     pub(crate) fn now(k: usize, t: usize) -> Self {
         let hashed_byte = hashed_byte();
-        Self { rates: Rates::now(t), draw: draw(), share: share(k, t), verify: verify(), hashed_byte }
+        Self {
+            rates: Rates::now(t),
+            draw: draw(),
+            share: share(k, t),
+            verify: verify(),
+            hashed_byte,
+        }
     }
 
     /// The mean of all clients, lost ones too. Each: 3 G + 4 k T + 2 S + (n + k) V, and if it
@@ -48,7 +54,8 @@ impl Primitives {
             + 2.0 * self.share
             + (n + k) * self.verify;
         let uploads = k * self.rates.agreement
-            + bytes * ((k + 1.0) * self.rates.stream_byte + self.rates.added_byte + self.hashed_byte)
+            + bytes
+                * ((k + 1.0) * self.rates.stream_byte + self.rates.added_byte + self.hashed_byte)
             + (k * uploading + counts.quorum as f64) * self.verify
             + step.map_or(0.0, |step| step.of(counts.padded));
         enters + uploading * uploads

@@ -26,7 +26,9 @@ pub(crate) struct Row {
 impl Row {
     /// Whether it is met; nothing without a target.
     pub(crate) fn met(&self) -> Option<bool> {
-        let met = |target| if self.higher_is_better { self.ratio >= target } else { self.ratio <= target };
+        let met = |target| {
+            if self.higher_is_better { self.ratio >= target } else { self.ratio <= target }
+        };
         self.target.map(met)
     }
 }

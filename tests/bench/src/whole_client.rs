@@ -21,7 +21,10 @@ pub(crate) fn row(backend: Backend, step: &Step) -> Row {
         name: "client_vs_model".to_owned(),
         value: round.client_cpu_s,
         unit: "s".to_owned(),
-        peer: format!("cost model: n={CLIENTS} k={k} Q={} d={COORDINATES}, with noise", round.counts().quorum),
+        peer: format!(
+            "cost model: n={CLIENTS} k={k} Q={} d={COORDINATES}, with noise",
+            round.counts().quorum
+        ),
         ratio: round.client_cpu_s / model,
         higher_is_better: false,
         target: Some(1.3),
