@@ -2,9 +2,10 @@
 # What a build and its tests need from Debian, and a Rust new enough for rust-toolchain.toml.
 # Installs what is missing as root or through `sudo -n`; otherwise prints the one line to run (exit 4).
 # `deps.sh test` also finds what the tests run beside cargo, `deps.sh fuzz` what libFuzzer is built
-# with, `deps.sh bench` what sealsum is measured against (tests/bench/requirements.txt), `deps.sh python` Python and the packages of
-# tests/requirements.txt, in a virtual environment below the build directory, and `deps.sh all` all
-# peers that `make test-all` runs against.
+# with, `deps.sh bench` what sealsum is measured against, with the packages of
+# tests/bench/requirements.txt, `deps.sh python` Python and the packages of tests/requirements.txt, each
+# in a virtual environment below the build directory, and `deps.sh all` all peers that `make test-all`
+# runs against.
 set -eu
 
 # command or pkg-config module : Debian package

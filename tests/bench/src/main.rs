@@ -104,6 +104,7 @@ const DOCS: &str = "docs";
 fn measure(command: &str, rows: Vec<Row>, grown: &[Suite]) -> ExitCode {
     let summary = Summary::of(rows);
     print!("{}", summary.table());
+    eprintln!("measuring: how a round grows");
     let pictures = growth::pictures(grown);
     let reported = report::write(Path::new(DOCS), command, &summary, &pictures);
     match reported.and_then(|()| summary.write()) {
@@ -118,34 +119,51 @@ fn measure(command: &str, rows: Vec<Row>, grown: &[Suite]) -> ExitCode {
     }
 }
 
+/// Measures a group of rows, and says so: one takes seconds to minutes.
+fn group(name: &str, rows: impl FnOnce() -> Vec<Row>) -> Vec<Row> {
+    eprintln!("measuring: {name}");
+    rows()
+}
+
 /// With those that take minutes each.
 fn all_rows() -> Vec<Row> {
     let mut rows = rows();
-    rows.push(flower::hundred(backend(Suite::ChaCha20).name()));
-    rows.extend(backends::rows());
+    let chacha20 = backend(Suite::ChaCha20).name();
+    rows.extend(group("a hundred clients of Flower", || vec![flower::hundred(chacha20)]));
+    rows.extend(group("every back end", backends::rows));
     rows
 }
 
 fn rows() -> Vec<Row> {
+    [
+        group("masks", mask_rows),
+        group("a client's privacy step, masks, and all of it", client_rows),
+        group("unmasking", unmasking_rows),
+        group("Flower", || flower::rows(backend(Suite::ChaCha20).name())),
+        group("Prio3", other_peers::prio_rows),
+        group("CKKS", other_peers::ckks_rows),
+        group("LightSecAgg", other_peers::lightsecagg_rows),
+    ]
+    .concat()
+}
+
+fn mask_rows() -> Vec<Row> {
     let [chacha20, aes] = [Suite::ChaCha20, Suite::Aes256Ctr].map(backend);
-    let step = dp_step::Step::now();
-    let hundred = other_peers::hundred();
-    let mut rows = vec![
+    vec![
         masks::row(masks::FASTEST_CHACHA20, chacha20),
         masks::avx2_in_a_process_of_its_own(AVX2_ONLY),
         masks::row(masks::FASTEST_AES256, aes),
-        step.row(),
-        client::row(chacha20),
-        whole_client::row(chacha20, &step),
-        unmasking::model_row(chacha20),
-        unmasking::two_core_row(chacha20),
-        other_peers::upload_row(&hundred[0], chacha20.name()),
-    ];
-    rows.extend(flower::rows(chacha20.name()));
-    rows.extend(other_peers::prio_rows());
-    rows.extend(other_peers::ckks_rows());
-    rows.extend(other_peers::lightsecagg_rows(&hundred));
-    rows
+    ]
+}
+
+fn client_rows() -> Vec<Row> {
+    let (chacha20, step) = (backend(Suite::ChaCha20), dp_step::Step::now());
+    vec![step.row(), client::row(chacha20), whole_client::row(chacha20, &step)]
+}
+
+fn unmasking_rows() -> Vec<Row> {
+    let chacha20 = backend(Suite::ChaCha20);
+    vec![unmasking::model_row(chacha20), unmasking::two_core_row(chacha20)]
 }
 
 /// The fastest, or the one that the environment names.
