@@ -31,11 +31,17 @@ pub(crate) fn rows(backend: &str) -> Vec<Row> {
         ]);
     }
     let value = |part: usize| median(seconds.iter().map(|run| run[part]).collect());
-    let row = |name: &str, part, unit: &str, ratios, target| Row {
+    let row = |name: &str, part, unit: &str, ratios: Vec<f64>, target| Row {
         name: name.to_owned(),
         value: value(part),
         unit: unit.to_owned(),
-        peer: format!("{}, SecAgg+, {PAIRS} pairs{}", version("flwr"), label(ROUND)),
+        peer: format!(
+            "{}, SecAgg+, {PAIRS} pairs from {:.1} to {:.1}{}",
+            version("flwr"),
+            ratios.iter().copied().fold(f64::MAX, f64::min),
+            ratios.iter().copied().fold(f64::MIN, f64::max),
+            label(ROUND)
+        ),
         ratio: median(ratios),
         higher_is_better: true,
         target,

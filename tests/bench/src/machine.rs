@@ -12,12 +12,18 @@ pub(crate) fn facts() -> Vec<(&'static str, String)> {
         ("flags", cpu_flags().join(" ")),
         ("kernel", first_line("/proc/sys/kernel/osrelease")),
         ("memory", field("/proc/meminfo", "MemTotal")),
-        ("load when it ended", first_line("/proc/loadavg")),
         ("rustc", output("rustc", "--version")),
         ("OpenSSL", openssl::version::version().to_owned()),
         ("Python", output("python3", "--version")),
         ("peers", peers()),
     ]
+}
+
+/// The load of the last minutes, if others than one measurement computed.
+pub(crate) fn shared() -> Option<f64> {
+    let loads = first_line("/proc/loadavg");
+    let load: f64 = loads.split_whitespace().nth(1)?.parse().ok()?;
+    (load > 1.5).then_some(load)
 }
 
 fn peers() -> String {

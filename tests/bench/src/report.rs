@@ -12,8 +12,7 @@ const HEAD: &str = "# Benchmarks
 
 Written by `make bench`; do not edit. [performance.md](performance.md) says what the rows are, how they are \
 measured and what the cost model counts. Only ratios are worth comparing: both sides of one alternate, or \
-run one after the other, on the same cores. On a machine that did other things meanwhile, which the load \
-shows, ratios move by a tenth.
+run one after the other, on the same cores.
 ";
 
 /// Writes the file and the pictures below `docs`.
@@ -29,6 +28,13 @@ pub(crate) fn write(
     text += "\n## Machine\n\n| | |\n|---|---|\n";
     for (name, value) in machine::facts() {
         let _ = writeln!(text, "| {name} | {value} |");
+    }
+    if let Some(load) = machine::shared() {
+        let _ = writeln!(
+            text,
+            "\nThe machine did other things meanwhile (load {load}): ratios move by a tenth or more, and \
+             threads on the wall say nothing."
+        );
     }
     text += "\n## Figures\n\n| row | ours | ratio | target | | masks by | against |\n|---|---|---|---|---|---|---|\n";
     summary.0.iter().for_each(|Written { row, .. }| line(&mut text, row));

@@ -78,7 +78,8 @@ impl Summary {
 
 /// Where cargo builds.
 pub(crate) fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()).into()
+    let set = std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty());
+    set.unwrap_or_else(|| "target".into()).into()
 }
 
 /// Flags of this CPU, of those that change what runs.

@@ -142,11 +142,15 @@ impl Clients {
         client: Masking,
         rng: &mut Rng,
     ) -> (usize, Device, Checking) {
-        let update = vectors::update(&self.shape, index);
+        let steps = vectors::steps(&self.shape, index);
+        let update = vectors::update(&self.shape, &steps);
         let quantized = self.timed(|| client.prepare(&update, None, rng).expect("a vector"));
         drop(update);
-        let steps = (!self.shape.private).then(|| vectors::steps(&self.shape, index));
-        server.expect(&quantized, steps.as_deref());
+        if self.shape.private {
+            server.expect_quantized(&quantized);
+        } else {
+            server.expect(&steps);
+        }
         let backend = self.backend;
         let (chunks, uploading, said) = self.timed(|| {
             let uploading = client.mask(quantized, &mut device.once, START).expect("masks");
