@@ -15,6 +15,7 @@
 //! | [`whole_client`], [`dp_step`] | all of a client; its privacy step |
 //! | [`peers`], [`outcome`] | programs beside ours, and what each says of its round |
 //! | [`flower`], [`other_peers`] | the rows of the peers |
+//! | [`instructions`] | instructions of the innermost loops, against those recorded |
 //! | [`growth`], [`plot`] | how a round grows, in pictures |
 //! | [`alternate`], [`clock`] | how it is measured |
 //! | [`summary`], [`report`], [`machine`] | what is written |
@@ -34,6 +35,7 @@ mod cohort;
 mod dp_step;
 mod flower;
 mod growth;
+mod instructions;
 mod machine;
 mod masks;
 mod model;
@@ -57,7 +59,8 @@ use summary::{Row, Summary};
 
 /// Argument of the process that has only OpenSSL's AVX2 to compare with.
 const AVX2_ONLY: &str = "avx2-only";
-const USAGE: &str = "usage: sealsum-bench [all | round CLIENTS COORDINATES DROPPED [RING_BITS]]";
+const USAGE: &str =
+    "usage: sealsum-bench [all | round CLIENTS COORDINATES DROPPED [RING_BITS [SUITE]]]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -66,6 +69,10 @@ fn main() -> ExitCode {
         [] => measure("bench", rows(), &[Suite::ChaCha20]),
         ["all"] => measure("bench-all", all_rows(), &[Suite::ChaCha20, Suite::Aes256Ctr]),
         [AVX2_ONLY] => print_json(&masks::avx2_row()),
+        [instructions::LOOP, name, times] => match times.parse().ok() {
+            Some(times) if instructions::turn(name, times).is_some() => ExitCode::SUCCESS,
+            _ => usage(),
+        },
         ["round", ref numbers @ ..] => match shape(numbers) {
             Some(shape) => print_json(&round::run(&shape, backend(shape.suite))),
             None => usage(),
@@ -84,18 +91,17 @@ fn print_json(value: &impl serde::Serialize) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn shape(numbers: &[&str]) -> Option<round::Shape> {
-    let numbers: Vec<usize> =
-        numbers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?;
-    let (shape, rest) = match numbers[..] {
-        [n, d, lost, ref rest @ ..] if lost < n => (round::Shape::new(n, d, lost), rest),
-        _ => return None,
-    };
-    match rest {
-        [] => Some(shape),
-        [bits] => Some(round::Shape { ring_bits: (*bits).try_into().ok()?, ..shape }),
-        _ => None,
+fn shape(arguments: &[&str]) -> Option<round::Shape> {
+    let number = |text: &str| text.parse::<usize>().ok();
+    let [clients, coordinates, dropped, rest @ ..] = arguments else { return None };
+    let mut shape = round::Shape::new(number(clients)?, number(coordinates)?, number(dropped)?);
+    if let [bits, rest @ ..] = rest {
+        shape.ring_bits = bits.parse().ok()?;
+        if let [suite] = rest {
+            shape.suite = Suite::from_name(suite)?;
+        }
     }
+    (arguments.len() <= 5 && shape.dropped < shape.clients).then_some(shape)
 }
 
 /// Where the report goes: `make` runs this at the root of the repository.
@@ -128,18 +134,18 @@ fn group(name: &str, rows: impl FnOnce() -> Vec<Row>) -> Vec<Row> {
 /// With those that take minutes each.
 fn all_rows() -> Vec<Row> {
     let mut rows = rows();
-    let chacha20 = backend(Suite::ChaCha20).name();
-    rows.extend(group("a hundred clients of Flower", || vec![flower::hundred(chacha20)]));
+    rows.extend(group("a hundred clients of Flower", || vec![flower::hundred()]));
     rows.extend(group("every back end", backends::rows));
     rows
 }
 
 fn rows() -> Vec<Row> {
     [
+        group("instructions, under callgrind", instructions::rows),
         group("masks", mask_rows),
         group("a client's privacy step, masks, and all of it", client_rows),
         group("unmasking", unmasking_rows),
-        group("Flower", || flower::rows(backend(Suite::ChaCha20).name())),
+        group("Flower", flower::rows),
         group("Prio3", other_peers::prio_rows),
         group("CKKS", other_peers::ckks_rows),
         group("LightSecAgg", other_peers::lightsecagg_rows),

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
+use sealsum_protocol::mask::Suite;
+
 use crate::outcome::Outcome;
 use crate::summary::target;
 
@@ -31,9 +33,11 @@ pub(crate) fn prio(arguments: &[usize]) -> Ran {
 }
 
 /// This program as `sealsum-bench round`.
-pub(crate) fn ours(arguments: &[usize]) -> Ran {
+pub(crate) fn ours(arguments: &[usize], suite: Suite) -> Ran {
     let own: PathBuf = std::env::current_exe().expect("the path of this program");
-    run(Command::new(own).arg("round"), arguments)
+    let mut command = Command::new(own);
+    command.arg("round").args(arguments.iter().map(usize::to_string)).arg(suite.name());
+    run(&mut command, &[])
 }
 
 fn run(command: &mut Command, arguments: &[usize]) -> Ran {
