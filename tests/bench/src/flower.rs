@@ -35,7 +35,7 @@ impl Runs {
             value: median(self.ours.iter().map(part).collect()),
             unit: unit.to_owned(),
             peer: format!(
-                "{}, SecAgg+: n={n} d={d}, {lost} lost, {RING_BITS} bits, {} pairs from {least:.1} to {most:.1}",
+                "{}, SecAgg+: n={n} d={d}, {lost} lost, {RING_BITS} bits; {least:.1} to {most:.1} in {} run(s)",
                 version("flwr"),
                 ratios.len()
             ),

@@ -10,7 +10,7 @@ pub(crate) fn facts() -> Vec<(&'static str, String)> {
     vec![
         ("CPU", cpu()),
         ("flags", cpu_flags().join(" ")),
-        ("kernel", first_line("/proc/sys/kernel/osrelease")),
+        ("kernel", kernel()),
         ("memory", field("/proc/meminfo", "MemTotal")),
         ("rustc", output("rustc", "--version")),
         ("OpenSSL", openssl::version::version().to_owned()),
@@ -36,6 +36,12 @@ fn peers() -> String {
 fn cpu() -> String {
     let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
     format!("{}, {cores} cores", field("/proc/cpuinfo", "model name"))
+}
+
+/// The version, without what a distribution or a host adds to it.
+fn kernel() -> String {
+    let release = first_line("/proc/sys/kernel/osrelease");
+    release.split('-').next().unwrap_or_default().to_owned()
 }
 
 fn first_line(path: &str) -> String {

@@ -52,18 +52,19 @@ impl Scale {
         self.from + part * (self.to - self.from)
     }
 
-    /// 1, 2 and 5 of each power of ten; or five steps.
+    /// 1, 2 and 5 of each power of ten, more or fewer if those are few or many; or four steps.
     fn ticks(&self) -> Vec<f64> {
         if !self.log {
             let step = (self.high - self.low) / 3.0;
             return (0..4).map(|tick| self.low + step * f64::from(tick)).collect();
         }
         let powers = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
-        let wide = self.high / self.low > 300.0;
-        let of = move |power: i32| {
-            let steps: &[f64] = if wide { &[1.0] } else { &[1.0, 2.0, 5.0] };
-            steps.iter().map(move |step| step * 10f64.powi(power))
+        let steps: &[f64] = match self.high / self.low {
+            wide if wide > 300.0 => &[1.0],
+            narrow if narrow < 6.0 => &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0],
+            _ => &[1.0, 2.0, 5.0],
         };
+        let of = move |power: i32| steps.iter().map(move |step| step * 10f64.powi(power));
         powers.flat_map(of).filter(|tick| (self.low..=self.high).contains(tick)).collect()
     }
 }
