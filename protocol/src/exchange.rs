@@ -1,6 +1,5 @@
 //! X25519 (RFC 7748) as this protocol uses it.
 
-use curve25519_dalek::montgomery::MontgomeryPoint;
 use rand_core::CryptoRng;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -62,36 +61,71 @@ fn is_canonical(public: &[u8; 32]) -> bool {
     public.iter().rev().lt(FIELD_PRIME.iter().rev())
 }
 
-/// Clamped scalars are multiples of the cofactor, so any of them sends low order to zero.
+/// The points of low order on the curve and on its twist, canonical: u = 0 of order 2, 1 and -1 of
+/// order 4, two of order 8.
+const LOW_ORDER: [[u8; 32]; 5] = [
+    [0; 32],
+    {
+        let mut one = [0; 32];
+        one[0] = 1;
+        one
+    },
+    {
+        let mut minus_one = FIELD_PRIME;
+        minus_one[0] -= 1;
+        minus_one
+    },
+    [
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4,
+        0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49,
+        0xb8, 0x00,
+    ],
+    [
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef,
+        0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f,
+        0x11, 0x57,
+    ],
+];
+
+/// By comparison: a device looks at three keys of everybody on the roster, and finding out by
+/// multiplication would cost it as much as an agreement for each.
 fn is_low_order(public: &[u8; 32]) -> bool {
-    MontgomeryPoint(*public).mul_clamped([0; 32]).to_bytes() == [0; 32]
+    LOW_ORDER.contains(public)
 }
 
 #[cfg(test)]
 mod tests {
+    use curve25519_dalek::montgomery::MontgomeryPoint;
+
     use super::*;
 
-    fn key(hex: &str) -> [u8; 32] {
-        hex.parse::<crate::ids::Hash>().unwrap().0
+    /// Clamped scalars are multiples of the cofactor, so any of them sends low order to zero.
+    fn has_low_order(public: &[u8; 32]) -> bool {
+        MontgomeryPoint(*public).mul_clamped([0; 32]).to_bytes() == [0; 32]
     }
-
-    /// The points of low order on the curve and its twist, canonical.
-    const LOW_ORDER: [&str; 5] = [
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    ];
 
     #[test]
     fn keys_of_low_order_are_not_sound_and_agree_on_nothing() {
         let own = ExchangeKey::from_bytes(&[7; 32]);
         for low in LOW_ORDER {
-            assert!(!is_sound(&key(low)), "{low}");
-            assert!(own.agree(&key(low)).is_err(), "{low}");
+            assert!(has_low_order(&low) && !is_sound(&low), "{low:?}");
+            assert!(own.agree(&low).is_err(), "{low:?}");
         }
         assert!(is_sound(&own.public()));
+    }
+
+    #[test]
+    fn keys_next_to_those_of_low_order_are_sound() {
+        let near = |low: &[u8; 32]| {
+            [1u8, 2, 0x80].map(|flip| {
+                let mut near = *low;
+                near[16] ^= flip;
+                near
+            })
+        };
+        for key in LOW_ORDER.iter().flat_map(near) {
+            assert!(is_sound(&key) && !has_low_order(&key), "{key:?}");
+        }
     }
 
     #[test]
