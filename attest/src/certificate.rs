@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
-use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::{Certificate, Version};
 
 use crate::ids::{DeviceId, Fleet, Name};
 
@@ -186,6 +186,10 @@ impl Identity {
     pub fn parse(der: &[u8]) -> Result<Self, CertificateError> {
         let certificate = Certificate::from_der(der).map_err(malformed)?;
         let tbs = certificate.tbs_certificate();
+        // RFC 5280, 4.1.2.1. An older version may also be written in two ways.
+        if tbs.version() != Version::V3 {
+            return Err(CertificateError::Malformed("extensions, and not version 3".into()));
+        }
         let uris = uris_of(&certificate)?;
         let (role, fleet) = role_of(&uris)?;
         let x25519 = x25519_of(&certificate, &uris)?;
