@@ -122,6 +122,11 @@ fn other_profiles_are_refused() {
     let dns = SanType::DnsName("host.example".try_into().unwrap());
     assert_eq!(parsed(&aggregator_role(), |p| p.subject_alt_names.push(dns)), Ok(()));
     assert!(matches!(Identity::parse(b"junk"), Err(CertificateError::Malformed(_))));
+    // Found by fuzzing: all of a certificate of this fleet, but for its version.
+    let first_version =
+        include_bytes!("../../tests/fuzz/corpus/certificate/extensions-in-version-1");
+    let refused = Identity::parse(first_version).unwrap_err();
+    assert!(refused.to_string().contains("not version 3"), "{refused}");
 }
 
 #[test]
