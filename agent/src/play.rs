@@ -52,6 +52,9 @@ pub fn play(
     played: &mut Played,
 ) -> Result<(), Failure> {
     service.witness.demand_one_history()?;
+    if let Some(epoch) = numbered(spec, waiting) {
+        service.epochs().demand_new(&waiting.task, epoch)?;
+    }
     let mut rng = seeded(service)?;
     let round = spec.round_id().to_string();
     let courier = Courier::new(service.device().aggregator(&service.config)?, &round);
@@ -162,7 +165,7 @@ fn mask(
 ) -> Result<Checking, Failure> {
     let limit = masking.seat().limits().survivors;
     let (waiting, quantized) = quantize(service, &masking, spec, rng)?;
-    if let (Privacy::None, Some(epoch)) = (spec.signed_task.task.privacy, waiting.data_epoch) {
+    if let Some(epoch) = numbered(spec, &waiting) {
         service.epochs().give(&waiting.task, epoch)?;
     }
     let charge = masking.charge().map_err(|refusal| refusal::failure(&refusal))?;
@@ -181,6 +184,11 @@ fn mask(
     let message = uploading.masked_input();
     courier.post("masked", &message, limit)?;
     Ok(uploading.acknowledged())
+}
+
+/// The number of the data that an exact sum would show, if the application numbers its data.
+fn numbered(spec: &RoundSpec, waiting: &Waiting) -> Option<u64> {
+    waiting.data_epoch.filter(|_| spec.signed_task.task.privacy == Privacy::None)
 }
 
 /// The update that waits now, as integers with their noise: a newer one may have come since the

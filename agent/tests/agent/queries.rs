@@ -13,25 +13,35 @@ const AGES: &str = "name = \"age-histogram\"\nkind = \"histogram\"\nlow = 0\nhig
 /// Exact sums over the same data, twice, would show who was missing the second time.
 #[test]
 fn data_is_given_to_a_task_without_noise_once() {
-    let fleet = Fleet::new();
+    let mut fleet = Fleet::new();
     let (start, end) = (AGES.find("[privacy]").unwrap(), AGES.find("[deadlines_s]").unwrap());
     let exact = [&AGES[..start], "[privacy]\nmechanism = \"none\"\n", &AGES[end..]].concat();
     fleet.publish_file("exact", &exact.replace("age-histogram", "exact"));
-    let submit = |number: usize, epoch: &str| {
+    let submit = |fleet: &Fleet, number: usize, epoch: &str| {
         let arguments = ["submit", "--task", "exact", "--value", "37", "--data-epoch", epoch];
         fleet.device(number).run(&arguments)
     };
     for number in 0..COHORT {
-        submit(number, "3").data();
+        submit(&fleet, number, "3").data();
     }
     let round = fleet.start("exact");
     assert_eq!(fleet.result(&round)[3], 4.0);
     fleet.last_round(0, |last| last["outcome"] == "contributed");
     for given in ["3", "2"] {
-        let refused = submit(0, given);
+        let refused = submit(&fleet, 0, given);
         assert_eq!((refused.exit, refused.code()), (1, "data_epoch_given"));
     }
-    assert_eq!(submit(0, "4").data()["state"], "queued");
+    assert_eq!(submit(&fleet, 0, "4").data()["state"], "queued");
+
+    // Given meanwhile, to a round that failed: the device stays out of the next one from the start.
+    fleet.restart(0, |dir| {
+        std::fs::write(dir.join("state/epochs.json"), r#"{"given":{"exact":9}}"#).unwrap();
+    });
+    let round = fleet.start("exact");
+    let last = fleet.last_round(0, |last| last["round"] == round.as_str());
+    assert_eq!((&last["outcome"], &last["code"]), (&"refused".into(), &"data_epoch_given".into()));
+    let entered = fleet.aggregator(&["round", "show", &round]).data()["devices"]["roster"].clone();
+    assert_eq!(entered, Value::Array(Vec::new()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Rounds with the real aggregator: four devices, no simulation.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sealsum_test_support::Process;
@@ -46,6 +46,13 @@ impl Fleet {
 
     pub(crate) fn device(&self, number: usize) -> &Device {
         &self.devices[number]
+    }
+
+    /// Kills an agent and starts it again on what `meanwhile` made of its directory.
+    pub(crate) fn restart(&mut self, number: usize, meanwhile: impl FnOnce(&Path)) {
+        self.agents[number].kill();
+        meanwhile(&self.devices[number].dir);
+        self.agents[number] = self.devices[number].start();
     }
 
     pub(crate) fn aggregator(&self, arguments: &[&str]) -> Answer {
@@ -281,8 +288,7 @@ fn a_model_is_offered_its_answer_summed_with_noise_and_charged_once() {
     }
     // What was spent stays spent, whatever happens to the process.
     let spent = fleet.devices[0].run(&["budget"]);
-    fleet.agents[0].kill();
-    fleet.agents[0] = fleet.devices[0].start();
+    fleet.restart(0, |_| {});
     assert_eq!(fleet.devices[0].run(&["budget"]).data(), spent.data());
     let status = fleet.devices[0].run(&["status"]);
     assert_eq!(status.json["data"]["privacy"][0]["epsilon"], spent.data()["epsilon"]);
