@@ -12,7 +12,7 @@ use sealsum_daemon::shutdown::{self, Shutdown};
 use sealsum_daemon::tls::{self, Clients, RoleCheck};
 use sealsum_daemon::{Failure, files, health, lock, ready, time};
 
-use crate::admin::{self, DeviceCounts, RoundCounts, StatusBody};
+use crate::admin::{self, AnswerBody, DeviceCounts, RoundCounts, StatusBody};
 use crate::authority::AuthorityClient;
 use crate::authority_log::AuthorityLog;
 use crate::certificate::{self, Own};
@@ -25,6 +25,7 @@ use crate::own_log::OwnLog;
 use crate::record::State;
 use crate::rounds::{Authority, Rounds};
 use crate::store::Store;
+use crate::{tasks, vector_file};
 
 /// The parts that requests work with.
 pub struct Service {
@@ -201,6 +202,18 @@ impl Service {
             reasons.push("certificate: has expired".to_owned());
         }
         reasons
+    }
+
+    /// What the sum of a query's round says.
+    ///
+    /// # Errors
+    /// `not_found`, `not_finished`, the abort code, `usage` if the task sums vectors.
+    pub fn answer(&self, round: &str) -> Result<AnswerBody, Failure> {
+        let record = self.rounds.record(self.rounds.resolve(round)?)?;
+        let file = self.rounds.result_file(record.round)?;
+        let task = tasks::of_round(&self.store, &record)?.task;
+        let unreadable = |error| Failure::bug(format!("result {}: {error}", file.display()));
+        AnswerBody::of(&record, &task, &vector_file::read(&file).map_err(unreadable)?)
     }
 
     /// What `status` shows.

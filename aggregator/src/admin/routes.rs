@@ -24,7 +24,7 @@ use super::{
 use crate::models::MODEL_LIMIT;
 use crate::record::RoundRecord;
 use crate::service::Service;
-use crate::{tasks, vector_file};
+use crate::tasks;
 
 /// The routes, for root and the user of this process.
 pub fn router(service: Arc<Service>) -> Router {
@@ -146,14 +146,7 @@ async fn answer(
     State(service): Shared,
     Path(id): Path<String>,
 ) -> Result<Json<AnswerBody>, Problem> {
-    let answer = move || {
-        let record = service.rounds.record(service.rounds.resolve(&id)?)?;
-        let file = service.rounds.result_file(record.round)?;
-        let task = tasks::of_round(&service.store, &record)?.task;
-        let unreadable = |error| Failure::bug(format!("result {}: {error}", file.display()));
-        AnswerBody::of(&record, &task, &vector_file::read(&file).map_err(unreadable)?)
-    };
-    Ok(Json(blocking(answer).await?))
+    Ok(Json(blocking(move || service.answer(&id)).await?))
 }
 
 async fn abort(
