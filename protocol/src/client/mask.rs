@@ -40,7 +40,8 @@ pub struct Masking {
 pub struct Quantized(Zeroizing<Vec<i64>>);
 
 impl Quantized {
-    /// A chunk of it in words without masks: what a simulation of sums adds up.
+    /// A chunk of it in words without masks: what a simulation of sums adds up. From a device they
+    /// must never leave.
     pub fn words(&self, layout: &Layout, chunk: usize) -> ChunkWords {
         layout.encode_chunk(chunk, &self.0[layout.chunk_coordinates(chunk)])
     }
@@ -59,8 +60,9 @@ pub struct Uploading {
 }
 
 /// Clips, rotates, rounds and noises a device's vector for one round. `update` has the task's
-/// coordinates, or is the one value of a query; `weight` is above zero and at most the task's largest, and is there exactly if the
-/// task has weights. A retry must start here again: fresh rounding, fresh noise, a new charge.
+/// coordinates, or is the one value of a query; `weight` is above zero and at most the task's
+/// largest, and is there exactly if the task has weights. A retry must start here again: fresh
+/// rounding, fresh noise, a new charge.
 ///
 /// # Errors
 /// [`Guard::Norm`] with what is wrong with the vector; the application is at fault.
