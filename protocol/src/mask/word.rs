@@ -38,66 +38,42 @@ pub(super) trait Word: Copy {
     }
 }
 
-impl Word for u32 {
-    type Block = [u32; BLOCK / 4];
-    const HALVES: usize = 1;
+/// A word of so many halves of 32 bits, and how they make one.
+macro_rules! word {
+    ($word:ident, $halves:expr, $of_halves:expr) => {
+        impl Word for $word {
+            type Block = [$word; BLOCK / (4 * $halves)];
+            const HALVES: usize = $halves;
 
-    fn blocks(words: &mut [Self]) -> &mut [Self::Block] {
-        let (blocks, rest) = words.as_chunks_mut();
-        assert!(rest.is_empty(), "no whole blocks");
-        blocks
-    }
+            fn blocks(words: &mut [Self]) -> &mut [Self::Block] {
+                let (blocks, rest) = words.as_chunks_mut();
+                assert!(rest.is_empty(), "no whole blocks");
+                blocks
+            }
 
-    fn words(blocks: &mut [Self::Block]) -> &mut [Self] {
-        blocks.as_flattened_mut()
-    }
+            fn words(blocks: &mut [Self::Block]) -> &mut [Self] {
+                blocks.as_flattened_mut()
+            }
 
-    fn mask_bytes(words: &mut [Self], bytes: &[u8], sign: Sign) {
-        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-            *word = word.masked(Self::from_le_bytes(*bytes), sign);
+            fn mask_bytes(words: &mut [Self], bytes: &[u8], sign: Sign) {
+                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+                    *word = word.masked(Self::from_le_bytes(*bytes), sign);
+                }
+            }
+
+            fn of_halves(halves: &[u32]) -> Self {
+                $of_halves(halves)
+            }
+
+            fn masked(self, mask: Self, sign: Sign) -> Self {
+                match sign {
+                    Sign::Plus => self.wrapping_add(mask),
+                    Sign::Minus => self.wrapping_sub(mask),
+                }
+            }
         }
-    }
-
-    fn of_halves(halves: &[u32]) -> Self {
-        halves[0]
-    }
-
-    fn masked(self, mask: Self, sign: Sign) -> Self {
-        match sign {
-            Sign::Plus => self.wrapping_add(mask),
-            Sign::Minus => self.wrapping_sub(mask),
-        }
-    }
+    };
 }
 
-impl Word for u64 {
-    type Block = [u64; BLOCK / 8];
-    const HALVES: usize = 2;
-
-    fn blocks(words: &mut [Self]) -> &mut [Self::Block] {
-        let (blocks, rest) = words.as_chunks_mut();
-        assert!(rest.is_empty(), "no whole blocks");
-        blocks
-    }
-
-    fn words(blocks: &mut [Self::Block]) -> &mut [Self] {
-        blocks.as_flattened_mut()
-    }
-
-    fn mask_bytes(words: &mut [Self], bytes: &[u8], sign: Sign) {
-        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-            *word = word.masked(Self::from_le_bytes(*bytes), sign);
-        }
-    }
-
-    fn of_halves(halves: &[u32]) -> Self {
-        u64::from(halves[0]) | u64::from(halves[1]) << 32
-    }
-
-    fn masked(self, mask: Self, sign: Sign) -> Self {
-        match sign {
-            Sign::Plus => self.wrapping_add(mask),
-            Sign::Minus => self.wrapping_sub(mask),
-        }
-    }
-}
+word!(u32, 1, |halves: &[u32]| halves[0]);
+word!(u64, 2, |halves: &[u32]| u64::from(halves[0]) | u64::from(halves[1]) << 32);
