@@ -13,14 +13,14 @@ use sealsum_protocol::messages::{
     Advertise, ConsistencySignature, MaskedInput, Reveal, RevealedSecret, RevealedShare, ShareAck,
     SharedKeys,
 };
-use sealsum_protocol::server::{Event, Incoming, Output, Recovery, Round};
+use sealsum_protocol::server::{Incoming, Recovery};
 use sealsum_protocol::shamir::Share;
 use sealsum_protocol::task::{Deadlines, TaskFields};
-use sealsum_protocol::time::Now;
 use sealsum_protocol::transcript;
-use sealsum_test_fleet::{Colluder, Registry, START, spec, status_list, task};
+use sealsum_test_fleet::{Colluder, task};
 
 use crate::clock::thread_cpu;
+use crate::obeyed::Obeyed;
 
 /// Both shares that a dealer dealt to a holder: of its mask key, of its self mask.
 type Dealt = BTreeMap<(usize, usize), [[u8; 32]; 2]>;
@@ -55,23 +55,23 @@ pub(crate) fn adapt(fields: &mut TaskFields, n: usize, coordinates: usize) {
 
 /// A round of `n` devices, one in ten of which is lost before its masked input.
 pub(crate) fn unmaskable(n: usize, coordinates: usize, backend: Backend) -> Unmaskable {
-    let mut server = Server::open(n, coordinates);
+    let mut server = Obeyed::open(task(n, |fields| adapt(fields, n, coordinates)));
     let spec = server.round.spec().clone();
     let devices: Vec<Colluder> = (0..n).map(|index| Colluder::enter(index, &spec)).collect();
     for device in &devices {
         let message = Advertise { signed: device.signed.clone() };
-        server.send(device, Incoming::Advertise(Box::new(message)));
+        server.receive(device.device.id, Incoming::Advertise(Box::new(message)));
     }
     let dealt = RefCell::new(Dealt::new());
     let deals: Vec<SharedKeys> =
         devices.iter().map(|device| deal(server.cohort(), device, &dealt)).collect();
     for (device, deal) in devices.iter().zip(deals) {
-        server.send(device, Incoming::Shares(deal));
+        server.receive(device.device.id, Incoming::Shares(deal));
     }
     for device in &devices {
         let neighbours = server.cohort().neighbours(device.place(server.cohort())).count();
         let good = Bitmap::of(neighbours, 0..neighbours);
-        server.send(device, Incoming::Ack(ShareAck { good }));
+        server.receive(device.device.id, Incoming::Ack(ShareAck { good }));
     }
     let is_lost = |index: usize| index % 10 == 5;
     let all = Bitmap::of(n, 0..n);
@@ -81,19 +81,20 @@ pub(crate) fn unmaskable(n: usize, coordinates: usize, backend: Backend) -> Unma
         let root = Hash([index as u8; 32]);
         let string = server.cohort().transcript.with_sharers(&all).masked_string(&root);
         let message = MaskedInput { root, signature: devices[index].signing.sign(&string) };
-        server.send(&devices[index], Incoming::Masked { message, received_root: root });
+        server.receive(devices[index].device.id, Incoming::Masked { message, received_root: root });
     }
     server.pass_deadline();
     for index in survivors.iter() {
         let signature = devices[index].alive(server.cohort(), [&all, &survivors, &lost]);
         let message = ConsistencySignature { signature };
-        server.send(&devices[index], Incoming::Consistency(message));
+        server.receive(devices[index].device.id, Incoming::Consistency(message));
     }
     let dealt = dealt.into_inner();
     let mut rebuilt_in = 0.0;
     for index in survivors.iter() {
         let reveal = reveal(server.cohort(), index, &dealt, &survivors);
-        (rebuilt_in, ()) = thread_cpu(|| server.send(&devices[index], Incoming::Reveal(reveal)));
+        (rebuilt_in, ()) =
+            thread_cpu(|| server.receive(devices[index].device.id, Incoming::Reveal(reveal)));
     }
     let recovery = server.recovery.take().expect("a sum to unmask").with_backend(backend);
     let cohort = server.cohort();
@@ -153,47 +154,4 @@ fn uploads(
         (common, layout.to_wire(chunk, &sum))
     };
     (0..layout.chunks()).map(chunk).unzip()
-}
-
-/// The aggregator's state machine, obeyed.
-struct Server {
-    round: Round,
-    now: Now,
-    wake_at: u64,
-    recovery: Option<Recovery>,
-}
-
-impl Server {
-    fn open(n: usize, coordinates: usize) -> Self {
-        let spec = spec(task(n, |fields| adapt(fields, n, coordinates)), 1);
-        let registry = Box::new(Registry::default());
-        let round = Round::open(spec, 0, registry, status_list(1, &[]), START).expect("a round");
-        Self { round, now: START, wake_at: 0, recovery: None }
-    }
-
-    fn cohort(&self) -> &Cohort {
-        self.round.cohort().expect("a roster")
-    }
-
-    fn send(&mut self, device: &Colluder, message: Incoming) {
-        self.event(Event::Received { from: device.device.id, message });
-    }
-
-    fn pass_deadline(&mut self) {
-        self.now.steady_ms = self.wake_at;
-        self.event(Event::Tick);
-    }
-
-    fn event(&mut self, event: Event) {
-        self.round.handle(self.now, event).expect("an honest message");
-        while let Some(output) = self.round.poll() {
-            match output {
-                Output::WakeAt(at) => self.wake_at = at,
-                Output::Recover(recovery) => self.recovery = Some(recovery),
-                Output::Blame { guard, .. } => panic!("{guard:?}"),
-                Output::Aborted(abort) => panic!("{abort:?}"),
-                Output::Persist(_) | Output::Publish(_) | Output::Finished => {}
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@
 //! | [`unmasking`], [`client`] | a server's and a client's masks, against the cost model |
 //! | [`model`] | the cost model, and the rates of its primitives in this run |
 //! | [`cohort`] | the round that both are taken from |
+//! | [`obeyed`] | the aggregator's state machine among honest devices, for `cohort` and `round` |
 //! | [`openssl_stream`] | the limit: OpenSSL's ChaCha20 |
 //! | [`round`], [`round_model`] | a whole round with everything in it, and what it must cost |
 //! | [`whole_client`], [`dp_step`] | all of a client; its privacy step |
@@ -39,6 +40,7 @@ mod instructions;
 mod machine;
 mod masks;
 mod model;
+mod obeyed;
 mod openssl_stream;
 mod other_peers;
 mod outcome;

@@ -53,7 +53,7 @@ pub(crate) fn run(shape: &Shape, backend: Backend) -> Outcome {
     let checking = clients.upload(&mut server, devices, &mut rng);
     clients.reveal(&mut server, checking);
     let recovered = server.recover(backend);
-    let cohort = server.round.cohort().expect("a roster");
+    let cohort = server.machine.cohort();
     Outcome {
         peer: "sealsum".to_owned(),
         clients: shape.clients,

@@ -83,7 +83,7 @@ impl Clients {
 
     /// Everybody enters, with keys signed.
     pub(super) fn enter(&mut self, server: &mut Server) -> Each<Advertised> {
-        let (spec, policy) = (server.round.spec().clone(), policy());
+        let (spec, policy) = (server.machine.round.spec().clone(), policy());
         let mut entered = Vec::new();
         for index in 0..self.shape.clients {
             let device = Device::new(index);

@@ -8,21 +8,18 @@ use sealsum_protocol::client::Quantized;
 use sealsum_protocol::codec::Message;
 use sealsum_protocol::ids::{DeviceId, Hash};
 use sealsum_protocol::mask::Backend;
-use sealsum_protocol::server::{Event, Fetched, Incoming, Output, Recovery, Round, Stage};
+use sealsum_protocol::server::{Event, Fetched, Incoming, Stage};
 use sealsum_protocol::task::Task;
-use sealsum_protocol::time::Now;
-use sealsum_test_fleet::{Registry, START, root_of, spec, status_list};
+use sealsum_test_fleet::root_of;
 
 use crate::clock::process_cpu;
+use crate::obeyed::Obeyed;
 
 /// The aggregator of one round.
 pub(super) struct Server {
-    pub(super) round: Round,
+    pub(super) machine: Obeyed,
     /// CPU seconds so far.
     pub(super) server_s: f64,
-    now: Now,
-    wake_at: u64,
-    recovery: Option<Recovery>,
     uploads: Vec<Vec<Vec<u8>>>,
     expected: Vec<i64>,
 }
@@ -35,14 +32,9 @@ pub(super) struct Recovered {
 
 impl Server {
     pub(super) fn open(devices: usize, task: Task) -> Self {
-        let (registry, list) = (Box::new(Registry::default()), status_list(1, &[]));
-        let round = Round::open(spec(task, 1), 0, registry, list, START).expect("a round");
         Self {
-            round,
+            machine: Obeyed::open(task),
             server_s: 0.0,
-            now: START,
-            wake_at: 0,
-            recovery: None,
             uploads: vec![Vec::new(); devices],
             expected: Vec::new(),
         }
@@ -55,7 +47,7 @@ impl Server {
     }
 
     pub(super) fn fetch(&mut self, device: DeviceId, stage: Stage) -> Arc<[u8]> {
-        match self.timed(|server| server.round.fetch(device, stage)) {
+        match self.timed(|server| server.machine.round.fetch(device, stage)) {
             Ok(Fetched::Ready(bytes)) => bytes,
             other => panic!("{stage:?}: {other:?}"),
         }
@@ -70,7 +62,7 @@ impl Server {
     ) {
         self.timed(|server| {
             let message = incoming(M::from_bytes(bytes).expect("a message"));
-            server.event(Event::Received { from, message });
+            server.machine.receive(from, message);
         });
     }
 
@@ -78,26 +70,12 @@ impl Server {
         if self.fetchable(Stage::Survivors) {
             return;
         }
-        self.now.steady_ms = self.wake_at;
-        self.timed(|server| server.event(Event::Tick));
+        self.timed(|server| server.machine.pass_deadline());
     }
 
     fn fetchable(&self, stage: Stage) -> bool {
-        let device = self.round.cohort().expect("a roster").device(0);
-        matches!(self.round.fetch(device, stage), Ok(Fetched::Ready(_)))
-    }
-
-    fn event(&mut self, event: Event) {
-        self.round.handle(self.now, event).expect("an honest message");
-        while let Some(output) = self.round.poll() {
-            match output {
-                Output::WakeAt(at) => self.wake_at = at,
-                Output::Recover(recovery) => self.recovery = Some(recovery),
-                Output::Blame { guard, .. } => panic!("{guard:?}"),
-                Output::Aborted(abort) => panic!("{abort:?}"),
-                Output::Persist(_) | Output::Publish(_) | Output::Finished => {}
-            }
-        }
+        let device = self.machine.cohort().device(0);
+        matches!(self.machine.round.fetch(device, stage), Ok(Fetched::Ready(_)))
     }
 
     /// Adds a vector to what the sum must be.
@@ -108,7 +86,7 @@ impl Server {
 
     /// The same of a vector with noise, which is in nobody's hands but its client's.
     pub(super) fn expect_quantized(&mut self, quantized: &Quantized) {
-        let layout = &self.round.cohort().expect("a roster").layout;
+        let layout = &self.machine.cohort().layout;
         let decode = |chunk| {
             let words = quantized.words(layout, chunk);
             layout.decode_chunk(chunk, &words, 1).expect("one canary")
@@ -126,7 +104,7 @@ impl Server {
 
     /// Unmasks on one thread, and compares.
     pub(super) fn recover(&mut self, backend: Backend) -> Recovered {
-        let recovery = self.recovery.take().expect("enough answers").with_backend(backend);
+        let recovery = self.machine.recovery.take().expect("enough answers").with_backend(backend);
         let layout = recovery.layout();
         let masked = |device: usize, chunk: usize, bytes: &mut Vec<u8>| {
             bytes.clone_from(&self.uploads[device][chunk]);
@@ -144,7 +122,7 @@ impl Server {
         let vector_bytes = (0..layout.chunks()).map(|chunk| layout.chunk_wire_len(chunk)).sum();
         let masks = recovery.masks();
         self.server_s += seconds;
-        self.timed(|server| server.event(Event::Recovered { wrong_chunks: Vec::new() }));
+        self.timed(|server| server.machine.event(Event::Recovered { wrong_chunks: Vec::new() }));
         Recovered { masks, vector_bytes }
     }
 }
