@@ -8,8 +8,8 @@ use sealsum_attest::certificate::{self, FleetCa, Role};
 use sealsum_attest::ids::Fleet;
 use sealsum_attest::inclusion::Inclusion;
 use sealsum_attest::messages::{
-    EnrolAnswer, EnrolChallenge, EnrolGrant, EnrolRequest, Fixed, PROTOCOL_VERSION, RenewAnswer,
-    RenewChallenge, RenewRequest, RotateAnswer, RotateChallenge,
+    Bytes, EnrolAnswer, EnrolChallenge, EnrolGrant, EnrolRequest, Fixed, PROTOCOL_VERSION,
+    RenewAnswer, RenewChallenge, RenewRequest, RotateAnswer, RotateChallenge,
 };
 use sealsum_attest::names::Names;
 use sealsum_attest::tpm;
@@ -165,12 +165,26 @@ fn demand_logged(
     witness.take(shown, &chain[0], Provers { relay: None, log: &witness::ask(authority) })
 }
 
-/// Renews the certificate with a fresh quote; the keys stay.
+/// What a renewal gave.
+pub struct Renewed {
+    /// What to store.
+    pub stored: Stored,
+    /// The head of the ledger that the authority kept, if the renewal brought it none.
+    pub ledger_head: Option<Bytes>,
+}
+
+/// Renews the certificate with a fresh quote; the keys stay. The authority keeps `ledger_head`, or
+/// gives back the one it has.
 ///
 /// # Errors
 /// `evidence_refused` with its check, `revoked`, `certificate_expired`, `unreachable`,
 /// `tpm_unreachable`, `log_invalid`, `log_fork`.
-pub fn renew(authority: &Upstream, device: &Device, witness: &Witness) -> Result<Stored, Failure> {
+pub fn renew(
+    authority: &Upstream,
+    device: &Device,
+    ledger_head: Option<Bytes>,
+    witness: &Witness,
+) -> Result<Renewed, Failure> {
     let ask_nonce = RenewRequest::Challenge { protocol: PROTOCOL_VERSION };
     let challenge: RenewChallenge = ask(authority, "/v1/renew", &ask_nonce)?;
     let keys = device.identity.state();
@@ -195,13 +209,14 @@ pub fn renew(authority: &Upstream, device: &Device, witness: &Witness) -> Result
         quote_signature: quote.statement.signature.into(),
         pcrs: quote.pcrs,
         csr: csr.into(),
+        ledger_head,
     }));
-    let grant: EnrolGrant = ask(authority, "/v1/renew", &answer)?;
-    let shown = grant.log.clone();
+    let mut grant: EnrolGrant = ask(authority, "/v1/renew", &answer)?;
+    let (shown, ledger_head) = (grant.log.clone(), grant.ledger_head.take());
     let renewed = Stored::from_grant(keys.clone(), grant, &device.ca, clock::now())?;
     demand_logged(authority, &renewed, &shown, witness)?;
-    let before = &device.stored;
-    Ok(Stored { enrolled_at: before.enrolled_at, rotated_at: before.rotated_at, ..renewed })
+    let Stored { enrolled_at, rotated_at, .. } = device.stored;
+    Ok(Renewed { stored: Stored { enrolled_at, rotated_at, ..renewed }, ledger_head })
 }
 
 /// Renews with new keys, for which the attestation key and a fresh quote vouch.
@@ -211,10 +226,10 @@ pub fn renew(authority: &Upstream, device: &Device, witness: &Witness) -> Result
 pub fn rotate(
     authority: &Upstream,
     device: &Device,
-    identity: &Identity,
-    vault: &Vault,
+    (identity, vault): (&Identity, &Vault),
+    ledger_head: Option<Bytes>,
     witness: &Witness,
-) -> Result<Stored, Failure> {
+) -> Result<Renewed, Failure> {
     let keys = identity.state();
     let ask_nonce = RenewRequest::Rotate {
         protocol: PROTOCOL_VERSION,
@@ -249,17 +264,19 @@ pub fn rotate(
             quote_signature: quote.statement.signature.into(),
             pcrs: quote.pcrs,
             csr: csr.into(),
+            ledger_head,
         },
         certify_attest: certified.attest.into(),
         certify_signature: certified.signature.into(),
         x25519_proof: Fixed(x25519_proof),
     }));
-    let grant: EnrolGrant = ask(authority, "/v1/renew", &answer)?;
+    let mut grant: EnrolGrant = ask(authority, "/v1/renew", &answer)?;
     let now = clock::now();
-    let shown = grant.log.clone();
+    let (shown, ledger_head) = (grant.log.clone(), grant.ledger_head.take());
     let rotated = Stored::from_grant(keys.clone(), grant, &device.ca, now)?;
     demand_logged(authority, &rotated, &shown, witness)?;
-    Ok(Stored { enrolled_at: device.stored.enrolled_at, rotated_at: Some(now), ..rotated })
+    let enrolled_at = device.stored.enrolled_at;
+    Ok(Renewed { stored: Stored { enrolled_at, rotated_at: Some(now), ..rotated }, ledger_head })
 }
 
 /// A request for the names that this device's certificate must have.

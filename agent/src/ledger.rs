@@ -29,6 +29,11 @@
 //! between adding and writing, or that of a copy which never moved the counter. Nobody can tell, so
 //! it pays for one more charge, and no round costs more than the policy's cap for a round.
 //!
+//! *What is lost.* A ledger that is gone is put together again from the head that the authority kept
+//! ([`Head`]); a counter that is gone is made again, which a TPM does above every value that it ever
+//! counted to. Either way each step in between counts as one largest round, and the argument is the
+//! same. Without a head, or with a counter that begins lower, the budget of the epoch is spent.
+//!
 //! A crash before the counter moved costs the charge that did not leave; a crash in the
 //! milliseconds between moving and seeing costs one largest round as well; no crash gives anything
 //! back or needs an operator. A virtual TPM that is put back together with the disk is as it was,
@@ -37,6 +42,7 @@
 mod binding;
 mod budget;
 mod document;
+mod head;
 mod limits;
 #[cfg(test)]
 mod tests;
@@ -56,6 +62,7 @@ use crate::status::Problem;
 
 pub use binding::look;
 pub use budget::{Budget, CounterState, CounterStatus, Spent};
+pub use head::Head;
 pub use limits::{BUDGET, COUNTER_LOST, FAILED_ROUNDS, LEDGER_LOST, Limits};
 
 use binding::{Binding, ask, copied, counter_failure};
@@ -80,6 +87,8 @@ struct Known {
     document: Document,
     /// Why this ledger is not to be believed any more.
     disowned: Option<Failure>,
+    /// Whether the authority was asked for a lost ledger's head.
+    asked: bool,
 }
 
 /// A step that was not taken.
@@ -262,7 +271,7 @@ impl Ledger {
 
     /// The document of the present epoch, in agreement with the counter.
     fn settled(&self, now: Timestamp) -> Result<Document, Failure> {
-        let Known { mut document, disowned } = self.known();
+        let Known { mut document, disowned, .. } = self.known();
         if let Some(disowned) = disowned {
             return Err(disowned);
         }
@@ -278,7 +287,7 @@ impl Ledger {
 
     fn rewrite(&self, change: impl FnOnce(&mut Document)) -> Result<(), Failure> {
         let _one = lock(&self.stepping);
-        let Known { mut document, disowned } = self.known();
+        let Known { mut document, disowned, .. } = self.known();
         change(&mut document);
         self.keep(&document);
         // What is on disk may be another's.

@@ -147,6 +147,8 @@ fn renew_if_due(service: &Service, renewal: &mut Renewal) -> Result<(), Failure>
         (device.stored.renew_at, device.certificate.not_after)
     };
     let now = clock::now();
+    // A renewal also brings back what the authority kept of a lost ledger.
+    let due = if service.ledger().awaits_head(now) { now } else { due };
     if service.health.facts().lost.is_some() || !renewal.is_due(due, now) {
         return Ok(());
     }

@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
+use sealsum_attest::messages::Bytes;
 use sealsum_attest_tpm::counter::TpmCounter;
 use sealsum_attest_tpm::{Identity, Tpm, Vault};
 use sealsum_daemon::Failure;
 use sealsum_daemon::shutdown::Shutdown;
 
 use crate::access::Access;
-use crate::authority;
+use crate::authority::{self, Renewed};
 use crate::clock;
 use crate::config::Config;
 use crate::device::{Device, Stored, expired, tpm_failure};
 use crate::epochs::Epochs;
 use crate::health::{Facts, Health};
-use crate::ledger::{Beginning, Ledger};
+use crate::ledger::{Beginning, Head, Ledger};
 use crate::membership::StatusLists;
 use crate::offers::Offers;
 use crate::participate::Candidates;
@@ -139,10 +140,12 @@ impl Service {
         let _one = self.certifying.lock().unwrap_or_else(PoisonError::into_inner);
         // A connection of its own: an older one may still show an older certificate.
         let authority = self.device().authority(&self.config)?;
-        let renewed = authority::renew(&authority, &self.device(), &self.witness);
+        let head = self.sealed_head()?;
+        let renewed = authority::renew(&authority, &self.device(), head, &self.witness);
         self.health.authority(&renewed);
         self.health.renewal(&renewed);
-        let renewed = renewed?;
+        let Renewed { stored: renewed, ledger_head } = renewed?;
+        self.take_head(ledger_head)?;
         let mut device = self.device.write().unwrap_or_else(PoisonError::into_inner);
         device.renewed(renewed.clone(), &self.state)?;
         tracing::info!(renew_at = %renewed.renew_at, "certificate renewed");
@@ -161,13 +164,30 @@ impl Service {
         };
         let made = old.rotate(&self.config.seal_pcrs);
         let (identity, vault) = made.map_err(|error| tpm_failure(&error))?;
-        let rotated =
-            authority::rotate(&authority, &self.device(), &identity, &vault, &self.witness);
+        let (head, keys) = (self.sealed_head()?, (&identity, &vault));
+        let rotated = authority::rotate(&authority, &self.device(), keys, head, &self.witness);
         self.health.authority(&rotated);
         self.health.renewal(&rotated);
-        let stored = rotated?;
+        let Renewed { stored, ledger_head } = rotated?;
+        self.take_head(ledger_head)?;
         tracing::info!(epoch = stored.epoch, "certificate renewed with new keys");
         self.take(identity, vault, stored)
+    }
+
+    /// What the authority is to keep of the ledger.
+    fn sealed_head(&self) -> Result<Option<Bytes>, Failure> {
+        self.ledger.head(clock::now()).map(|head| head.seal(&self.tpm)).transpose()
+    }
+
+    /// Puts a lost ledger together again from what the authority kept. One that is not this device's
+    /// is as good as none, and no reason to refuse the certificate.
+    fn take_head(&self, sealed: Option<Bytes>) -> Result<(), Failure> {
+        let opened = sealed.map(|sealed| Head::open(&sealed, &self.tpm)).transpose();
+        let head = opened.unwrap_or_else(|failure| {
+            tracing::error!(code = failure.code.name(), "{}", failure.message);
+            None
+        });
+        self.ledger.go_on_from(head, clock::now())
     }
 
     /// Takes new keys and their certificate into use, on disk first.

@@ -146,6 +146,9 @@ pub struct EnrolGrant {
     pub log: Inclusion,
     /// When to renew.
     pub renew_at: Timestamp,
+    /// The head of its privacy ledger that the device sent last, if a renewal brought none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_head: Option<Bytes>,
 }
 
 /// Both steps of a renewal. Device to authority, over mutual TLS with the old certificate.
@@ -212,6 +215,10 @@ pub struct RenewAnswer {
     pub pcrs: PcrValues,
     /// PKCS#10 request, DER, signed by the device key.
     pub csr: Bytes,
+    /// The head of the device's privacy ledger, for the authority to keep: only the device can read
+    /// or check it. None if the device lost it and wants the last one back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_head: Option<Bytes>,
 }
 
 /// What a renewal must quote. Authority to device.
@@ -472,6 +479,7 @@ mod tests {
             quote_signature: vec![2].into(),
             pcrs: PcrValues(BTreeMap::from([(7, [3; 32])])),
             csr: vec![4].into(),
+            ledger_head: None,
         }));
         let text = serde_json::to_string(&answer).unwrap();
         assert!(text.starts_with(r#"{"step":"answer","session":"0707"#), "{text}");

@@ -53,7 +53,8 @@ fn renew_device(
     if clock::now() >= device.certificate.not_after {
         return Err(expired(device.certificate.not_after));
     }
-    authority::renew(&device.authority(config)?, &device, witness)
+    // The ledger is the running agent's.
+    Ok(authority::renew(&device.authority(config)?, &device, None, witness)?.stored)
 }
 
 fn renew_here(config: &Config) -> Result<Renewed, Failure> {

@@ -21,10 +21,15 @@ impl Document {
     /// Takes the counter's value over, at the price of what cannot be known.
     pub(super) fn settle(&mut self, found: Found, value: u64, limits: &Limits, now: Timestamp) {
         if found == Found::InDoubt {
-            self.in_doubt += limits.largest_round();
-            self.note(now);
+            self.doubt(1, limits, now);
         }
         self.settle_at(value);
+    }
+
+    /// Counts each of `steps` as one largest round: nobody can say what they were.
+    pub(super) fn doubt(&mut self, steps: u64, limits: &Limits, now: Timestamp) {
+        self.in_doubt += steps as f64 * limits.largest_round();
+        (0..steps.min(limits.charges_per_day.into())).for_each(|_| self.note(now));
     }
 }
 
@@ -50,11 +55,11 @@ impl Binding<'_> {
         };
         match (file, value) {
             (Some(document), Some(value)) => self.compare(document, value),
-            (Some(document), None) => self.begin(document, None, Some(Lost::Counter)),
-            (None, Some(value)) => self.begin(Document::new(), Some(value), Some(Lost::Ledger)),
+            (Some(document), None) => self.count_anew(document),
+            (None, Some(value)) => self.begin(Document::new(), value, Some(Lost::Ledger)),
             (None, None) => {
                 let lost = (beginning == Beginning::Again).then_some(Lost::Ledger);
-                self.begin(Document::new(), None, lost)
+                self.begin(Document::new(), self.make_counter()?, lost)
             }
         }
     }
@@ -73,22 +78,41 @@ impl Binding<'_> {
             document.settle(found, value, self.limits, self.now);
             document.write(self.state)?;
         }
-        Ok(Known { document, disowned })
+        Ok(Known { document, disowned, asked: false })
+    }
+
+    /// The counter is gone. The new one begins above all that this TPM ever counted to, so the steps
+    /// that `document` knows nothing of can be counted, if it is the same TPM.
+    fn count_anew(&self, mut document: Document) -> Result<Known, Failure> {
+        let value = self.make_counter()?;
+        let before = value.saturating_sub(1);
+        document.turn_to(self.limits.epoch_at(self.now));
+        let lost = match before.checked_sub(document.counter.reached()) {
+            Some(steps) => {
+                document.doubt(steps, self.limits, self.now);
+                document.lost
+            }
+            None => Some(Lost::Counter),
+        };
+        self.begin(document, value, lost)
+    }
+
+    fn make_counter(&self) -> Result<u64, Failure> {
+        self.counter.create().map_err(|error| counter_failure(&error))
     }
 
     fn begin(
         &self,
         mut document: Document,
-        value: Option<u64>,
+        value: u64,
         lost: Option<Lost>,
     ) -> Result<Known, Failure> {
-        let made = || self.counter.create().map_err(|error| counter_failure(&error));
-        document.settle_at(value.map_or_else(made, Ok)?);
+        document.settle_at(value);
         document.turn_to(self.limits.epoch_at(self.now));
         document.end_all_rounds();
         document.lost = lost;
         document.write(self.state)?;
-        Ok(Known { document, disowned: None })
+        Ok(Known { document, disowned: None, asked: false })
     }
 }
 
@@ -165,9 +189,5 @@ pub(super) fn counter_failure(error: &TpmError) -> Failure {
     if !matches!(error, TpmError::NoCounter { .. }) {
         return tpm_failure(error);
     }
-    Failure::new(
-        COUNTER_LOST,
-        format!("TPM: {error}"),
-        "restart the agent: it makes one, and the budget of this epoch counts as spent",
-    )
+    Failure::new(COUNTER_LOST, format!("TPM: {error}"), "restart the agent: it makes one")
 }

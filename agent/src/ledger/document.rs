@@ -64,6 +64,11 @@ pub(super) enum Found {
 }
 
 impl Expected {
+    /// What the counter has certainly come to.
+    pub(super) fn reached(self) -> u64 {
+        self.value - u64::from(self.moving)
+    }
+
     /// Compares with the counter.
     pub(super) fn judge(self, counter: u64) -> Found {
         match (self.moving, counter.cmp(&self.value)) {

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use sealsum_attest_tpm::Tpm;
+use sealsum_attest_tpm::counter::{MonotonicCounter as _, TpmCounter};
 use sealsum_protocol::dp::accountant::{Charge, Orders};
+use sealsum_test_support::Process;
 use serde_json::Value;
 
 use crate::rounds::{COHORT, Fleet, PATIENCE, Settings};
@@ -163,4 +166,40 @@ fn the_budget_is_shown_and_resumed_with_and_without_an_agent() {
     assert_eq!(budget(&device), alone);
     assert_eq!(resume(), alone);
     agent.kill();
+}
+
+/// Stops the agent, loses the ledger, and starts again.
+fn lose_the_ledger(device: &Device, agent: &mut Process) {
+    agent.kill();
+    fs::remove_file(device.dir.join("state/ledger.json")).unwrap();
+    *agent = device.start();
+}
+
+#[test]
+fn a_lost_ledger_comes_back_from_the_authority_with_each_step_since_in_doubt() {
+    let world = World::new();
+    let device = world.enrolled("device");
+    device.edit("max_epsilon_per_round", "1.5");
+    let mut agent = device.start();
+    lose_the_ledger(&device, &mut agent);
+    // The authority has nothing of it: no renewal brought a head.
+    device.run(&["renew"]).data();
+    assert_eq!(budget(&device)["refusal"]["code"], "ledger_lost");
+
+    let device = world.enrolled("another");
+    device.edit("max_epsilon_per_round", "1.5");
+    let mut agent = device.start();
+    device.run(&["renew"]).data();
+    agent.kill();
+    let counter = TpmCounter::new(&Tpm::new(device.tpm.tcti().parse().unwrap()));
+    (0..2).for_each(|_| drop(counter.increment().unwrap()));
+    agent = device.start();
+    assert_eq!(budget(&device)["refusal"]["code"], "ledger_rolled_back");
+    device.run(&["renew"]).data();
+    lose_the_ledger(&device, &mut agent);
+    let back = |answer: &crate::world::Answer| answer.json["data"]["refusal"].is_null();
+    device.await_answer(&["budget"], PATIENCE, back);
+    let shown = budget(&device);
+    assert_eq!((&shown["in_doubt"], &shown["epsilon"]), (&3.0.into(), &3.0.into()), "{shown}");
+    assert_eq!(shown["counter"]["state"], "matches");
 }

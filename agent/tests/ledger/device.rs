@@ -5,9 +5,10 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use sealsum_agent::config::Policy;
-use sealsum_agent::ledger::{Beginning, CounterState, Ledger};
+use sealsum_agent::ledger::{Beginning, CounterState, Head, Ledger};
 use sealsum_agent::state::StateDir;
 use sealsum_agent::steps::Steps;
+use sealsum_attest::messages::Bytes;
 use sealsum_attest_tpm::Tpm;
 use sealsum_attest_tpm::counter::{MonotonicCounter, TpmCounter};
 use sealsum_protocol::client::OnceCounter;
@@ -30,7 +31,10 @@ struct Device {
 impl Device {
     /// One that enrolled.
     fn new() -> Self {
-        let chip = TpmFactory::trusted().tpm();
+        Self::with(TpmFactory::trusted().tpm())
+    }
+
+    fn with(chip: SoftwareTpm) -> Self {
         let device = Self { chip, dir: tempfile::tempdir().unwrap() };
         device.ledger(Beginning::New);
         device
@@ -192,15 +196,47 @@ fn rounds_of_two_tasks_at_once_take_their_steps_in_any_order() {
 }
 
 #[test]
-fn a_cleared_tpm_and_a_lost_ledger_cost_the_budget_of_the_epoch() {
-    let refusal = |device: &Device| {
-        let ledger = device.ledger(Beginning::Again);
-        ledger.afford("a", Some(CHARGE), now()).unwrap_err().code.name().to_owned()
+fn a_lost_ledger_costs_the_budget_of_the_epoch() {
+    let device = Device::new();
+    fs::remove_file(device.state("state").file(FILE)).unwrap();
+    let ledger = device.ledger(Beginning::Again);
+    let refused = ledger.afford("a", Some(CHARGE), now()).unwrap_err();
+    assert_eq!(refused.code.name(), "ledger_lost");
+}
+
+#[test]
+fn a_cleared_tpm_costs_nothing_since_its_next_counter_says_that_no_step_is_missing() {
+    let device = Device::new();
+    device.round();
+    let before = device.ledger(Beginning::Again).budget(now());
+    sealsum_test_support::wire::clear(device.chip.port());
+    let ledger = device.ledger(Beginning::Again);
+    let after = ledger.budget(now());
+    assert_eq!((after.epsilon, after.charges), (before.epsilon, before.charges));
+    assert_eq!((after.in_doubt, after.counter.state), (0.0, CounterState::Matches));
+    ledger.afford("a", Some(CHARGE), now()).unwrap();
+}
+
+#[test]
+fn a_head_is_read_back_by_the_tpm_that_sealed_it_and_by_no_other() {
+    let maker = TpmFactory::trusted();
+    let (device, other) = (Device::with(maker.tpm()), Device::with(maker.tpm()));
+    device.round();
+    let head = device.ledger(Beginning::Again).head(now()).unwrap();
+    let tpm = |device: &Device| Tpm::new(device.chip.tcti().parse().unwrap());
+    let sealed = head.seal(&tpm(&device)).unwrap();
+    let code = |sealed: &Bytes, by: &Device| {
+        Head::open(sealed, &tpm(by)).map_err(|failure| failure.code.name().to_owned())
     };
-    let cleared = Device::new();
-    sealsum_test_support::wire::clear(cleared.chip.port());
-    assert_eq!(refusal(&cleared), "counter_lost");
-    let without_ledger = Device::new();
-    fs::remove_file(without_ledger.state("state").file(FILE)).unwrap();
-    assert_eq!(refusal(&without_ledger), "ledger_lost");
+    assert_eq!(code(&sealed, &device), Ok(head));
+    assert_eq!(code(&sealed, &other), Err("refused".into()));
+    for bent in 0..sealed.0.len() {
+        let mut bytes = sealed.clone();
+        bytes.0[bent] ^= 1;
+        assert_eq!(code(&bytes, &device), Err("refused".into()), "byte {bent}");
+    }
+    for length in [0, 44, sealed.0.len() - 1] {
+        let short = Bytes(sealed.0[..length].to_vec());
+        assert_eq!(code(&short, &device), Err("refused".into()), "{length} bytes");
+    }
 }

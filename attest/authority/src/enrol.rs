@@ -192,7 +192,7 @@ impl Admission<'_> {
         let mut files = self.files;
         files.insert(evidence::RESULT.to_owned(), result_jwt.clone().into_bytes());
         evidence_rows::insert(tx, device, log_index, Occasion::Enrolment, &files)?;
-        Ok(Recorded { epoch, log_index, result_jwt })
+        Ok(Recorded { epoch, log_index, result_jwt, ledger_head: None })
     }
 
     /// What a device on record leaves behind when it comes back with new keys.

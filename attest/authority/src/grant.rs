@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use rusqlite::Connection;
 use sealsum_attest::certificate::Role;
-use sealsum_attest::messages::EnrolGrant;
+use sealsum_attest::messages::{Bytes, EnrolGrant};
 use sealsum_attest::verify::Verified;
 use sealsum_daemon::Failure;
 use sealsum_log::prove;
@@ -22,6 +22,8 @@ pub(crate) struct Recorded {
     pub(crate) log_index: u64,
     /// The signed attestation result.
     pub(crate) result_jwt: String,
+    /// The head of its ledger that the device asked for.
+    pub(crate) ledger_head: Option<Bytes>,
 }
 
 /// Issues the certificate of a verified device and has `record` write down what it stands for, in
@@ -60,6 +62,7 @@ pub(crate) fn grant(
         log_index,
         log,
         renew_at: issued.renew_at(),
+        ledger_head: recorded.ledger_head,
     })
 }
 

@@ -24,7 +24,7 @@ use crate::failures::{evidence_refused, refused, replaced, shut_out};
 use crate::grant::{Recorded, grant};
 use crate::log;
 use crate::rate::site;
-use crate::store::{DeviceRecord, DeviceRow, Occasion, devices, evidence as rows};
+use crate::store::{DeviceRecord, DeviceRow, Occasion, devices, evidence as rows, ledger_heads};
 use crate::{issuance, lineage, policy, record};
 
 /// A device that was asked for a fresh quote.
@@ -92,7 +92,7 @@ fn finish_uncounted(
     let verified = verify::judge_renewal(session, answer, &authority.policy(), now)
         .or_else(|refusal| not_judged_good(authority, now, &device, answer, refusal))?;
     grant(authority, now, &verified, &answer.csr.0, "device renewed", |tx, issued| {
-        Renewal { verified: &verified, issued, files: &files }.record(authority, tx, now)
+        Renewal { verified: &verified, issued, files: &files, answer }.record(authority, tx, now)
     })
 }
 
@@ -164,6 +164,7 @@ struct Renewal<'a> {
     verified: &'a Verified,
     issued: &'a Issued,
     files: &'a Files,
+    answer: &'a RenewAnswer,
 }
 
 impl Renewal<'_> {
@@ -190,6 +191,7 @@ impl Renewal<'_> {
         let ek = record::ek_facts(row.record.ek.algorithm, self.verified.endorsement());
         devices::put_record(tx, &row.device, &DeviceRecord { ek, attestation, ..row.record })?;
         rows::insert(tx, &row.device, log_index, Occasion::Renewal, self.files)?;
-        Ok(Recorded { epoch: row.epoch, log_index, result_jwt })
+        let ledger_head = ledger_heads::exchange(tx, &row.device, self.answer)?;
+        Ok(Recorded { epoch: row.epoch, log_index, result_jwt, ledger_head })
     }
 }

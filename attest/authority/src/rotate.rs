@@ -13,7 +13,7 @@ use sealsum_attest::events::Event;
 use sealsum_attest::evidence::{self, Files};
 use sealsum_attest::hex;
 use sealsum_attest::ids::DeviceId;
-use sealsum_attest::messages::{EnrolGrant, RotateAnswer, RotateChallenge};
+use sealsum_attest::messages::{EnrolGrant, RenewAnswer, RotateAnswer, RotateChallenge};
 use sealsum_attest::refusals;
 use sealsum_attest::verify::{self, RotationSession, Verified};
 use sealsum_daemon::Failure;
@@ -29,7 +29,8 @@ use crate::log;
 use crate::rate::site;
 use crate::renew::{authorised, check_protocol, member, not_judged_good, on_record};
 use crate::store::{
-    DeviceRecord, DeviceRow, Occasion, devices, evidence as evidence_rows, lineage as lineage_rows,
+    DeviceRecord, DeviceRow, Occasion, devices, evidence as evidence_rows, ledger_heads,
+    lineage as lineage_rows,
 };
 use crate::{issuance, record};
 
@@ -117,7 +118,8 @@ fn finish_uncounted(
     let verified = verify::judge_rotation(session, answer, &authority.policy(), now)
         .or_else(|refusal| not_judged_good(authority, now, &device, shown, refusal))?;
     grant(authority, now, &verified, &shown.csr.0, "device renewed with new keys", |tx, issued| {
-        Rotation { verified: &verified, issued, files: &files }.record(authority, tx, now)
+        Rotation { verified: &verified, issued, files: &files, answer: shown }
+            .record(authority, tx, now)
     })
 }
 
@@ -138,6 +140,7 @@ struct Rotation<'a> {
     verified: &'a Verified,
     issued: &'a Issued,
     files: &'a Files,
+    answer: &'a RenewAnswer,
 }
 
 impl Rotation<'_> {
@@ -174,6 +177,7 @@ impl Rotation<'_> {
         devices::put(tx, &DeviceRow { epoch, record: known, ..row })?;
         devices::bind_x25519(tx, device, &keys.x25519_public)?;
         evidence_rows::insert(tx, device, log_index, Occasion::Renewal, self.files)?;
-        Ok(Recorded { epoch, log_index, result_jwt })
+        let ledger_head = ledger_heads::exchange(tx, device, self.answer)?;
+        Ok(Recorded { epoch, log_index, result_jwt, ledger_head })
     }
 }

@@ -5,8 +5,8 @@
 mod common;
 mod harness;
 
-use harness::{Fleet, client, identity};
-use sealsum_attest::messages::RenewChallenge;
+use harness::{Fleet, client, identity, renewal};
+use sealsum_attest::messages::{Bytes, EnrolGrant, RenewAnswer, RenewChallenge, RenewRequest};
 use sealsum_authority::devices::State;
 
 #[test]
@@ -17,7 +17,7 @@ fn a_device_renews_with_its_certificate_and_a_fresh_quote() {
     device.clock.reset_count += 1;
     let certificate = client(&device, &grant);
     let challenge: RenewChallenge = fleet.renewal_challenge(&certificate).parsed();
-    let renewed: sealsum_attest::messages::EnrolGrant =
+    let renewed: EnrolGrant =
         fleet.renewal_answer(&certificate, &device, &grant, &challenge).parsed();
     assert_eq!((renewed.device, renewed.epoch), (grant.device, 1));
     assert_ne!(identity(&renewed).serial, identity(&grant).serial);
@@ -29,6 +29,30 @@ fn a_device_renews_with_its_certificate_and_a_fresh_quote() {
     let challenge: RenewChallenge = fleet.renewal_challenge(&certificate).parsed();
     let stale = fleet.renewal_answer(&certificate, &device, &grant, &challenge);
     stale.refused(403, "evidence_refused", Some("30"));
+}
+
+#[test]
+fn the_head_of_a_ledger_is_given_back_to_the_device_that_brought_it_and_to_no_other() {
+    let fleet = Fleet::new();
+    let (one, two) = (fleet.device(1), fleet.device(2));
+    let (mut grant_one, mut grant_two) = (fleet.enrol(&one), fleet.enrol(&two));
+    let exchanged = |device, grant: &mut EnrolGrant, head: Option<Bytes>| {
+        let certificate = client(device, grant);
+        let challenge: RenewChallenge = fleet.renewal_challenge(&certificate).parsed();
+        let answer = RenewAnswer { ledger_head: head, ..renewal(device, grant, &challenge) };
+        let request = RenewRequest::Answer(Box::new(answer));
+        *grant = fleet.post_as(&certificate, "/v1/renew", &request).parsed();
+        grant.ledger_head.take()
+    };
+    let (older, newer) = (Bytes(vec![1; 76]), Bytes(vec![2; 76]));
+    assert_eq!(exchanged(&one, &mut grant_one, None), None);
+    for head in [&older, &newer] {
+        assert_eq!(exchanged(&one, &mut grant_one, Some(head.clone())), None);
+    }
+    for _ in 0..2 {
+        assert_eq!(exchanged(&one, &mut grant_one, None), Some(newer.clone()));
+    }
+    assert_eq!(exchanged(&two, &mut grant_two, None), None);
 }
 
 #[test]

@@ -126,6 +126,7 @@ impl World {
             quote_signature: Bytes::default(),
             pcrs: PcrValues::default(),
             csr: Bytes(csr.clone()),
+            ledger_head: None,
         };
         self.device.renew(&renewal, blank)
     }

@@ -139,7 +139,7 @@ pub(crate) fn dk_template() -> Result<Public, TpmError> {
 
 /// What all our keys have in common: they never leave this TPM, it made them, they need an empty
 /// password, and failures to give it count towards no lockout.
-fn own_attributes() -> ObjectAttributesBuilder {
+pub(crate) fn own_attributes() -> ObjectAttributesBuilder {
     ObjectAttributes::builder()
         .with_fixed_tpm(true)
         .with_fixed_parent(true)

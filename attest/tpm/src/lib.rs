@@ -19,6 +19,7 @@
 //! | [`tls`] | the device key as a TLS client key and as the signer of a request |
 //! | [`random`] | seeds from the TPM and the operating system, mixed |
 //! | [`counter`] | a monotonic counter in the TPM |
+//! | [`mac`] | authentication codes that only this TPM makes |
 //!
 //! Everything sealed is a cache: a cleared TPM, changed PCRs or another board mean new keys and a
 //! new enrolment, never a lost device. [`TpmError`] tells these apart.
@@ -35,6 +36,7 @@ mod error;
 pub mod evidence;
 pub mod identity;
 mod keys;
+pub mod mac;
 mod pcr;
 pub mod random;
 mod seal;

@@ -8,6 +8,7 @@ pub(crate) mod baselines;
 pub(crate) mod certificates;
 pub(crate) mod devices;
 pub(crate) mod evidence;
+pub(crate) mod ledger_heads;
 pub(crate) mod lineage;
 pub(crate) mod policies;
 pub(crate) mod status;
@@ -33,7 +34,7 @@ pub use sealsum_attest::certificate::RoleKind;
 pub use tokens::TokenRow;
 
 /// Version of `schema.sql`, kept in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// How long a second process (a backup, say) may hold the file before a transaction gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -45,6 +45,12 @@ CREATE TABLE left_storage_keys (
     PRIMARY KEY (device, srk_name)
 ) STRICT;
 
+-- What each device's privacy ledger came to at its last renewal; only the device can read or check it.
+CREATE TABLE ledger_heads (
+    device  BLOB PRIMARY KEY NOT NULL REFERENCES devices (device),
+    head    BLOB NOT NULL
+) STRICT;
+
 -- Revocations that the CA behind the authority has heard of.
 CREATE TABLE withdrawn (
     serial  BLOB PRIMARY KEY NOT NULL REFERENCES certificates (serial)

@@ -396,6 +396,7 @@ impl Fleet {
                 quote_signature: quote_signature.into(),
                 pcrs: new.pcrs.clone(),
                 csr: csr.into(),
+                ledger_head: None,
             },
             certify_attest: certify_attest.into(),
             certify_signature: certify_signature.into(),
@@ -467,6 +468,7 @@ pub fn renewal(device: &Device, grant: &EnrolGrant, challenge: &RenewChallenge) 
         quote_signature: Bytes::default(),
         pcrs: PcrValues::default(),
         csr: Bytes(csr.clone()),
+        ledger_head: None,
     };
     device.renew(&renewal, blank)
 }

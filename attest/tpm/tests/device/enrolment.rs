@@ -305,6 +305,7 @@ fn a_renewal_needs_the_tpm_again() {
             quote_signature: quote.statement.signature.into(),
             pcrs: quote.pcrs,
             csr: csr.into(),
+            ledger_head: None,
         };
         judge_renewal(session, &answer, &authority.policy, now)
     };

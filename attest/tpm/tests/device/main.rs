@@ -12,6 +12,7 @@ mod evidence;
 mod faults;
 mod hang;
 mod lifecycle;
+mod mac;
 mod slots;
 mod tls;
 
