@@ -1,15 +1,16 @@
 //! Every history of a device and its copies up to a length: kills between any two acts of a step,
-//! any older file put back, another copy that acts in the middle of a step.
+//! any older file put back, the file lost and any head that the authority ever got given back, another
+//! copy that acts in the middle of a step.
 //!
 //! It is the real [`Ledger`] on real files that plays them; only the counter is one in memory.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use sealsum_agent::config::Policy;
-use sealsum_agent::ledger::{Beginning, Ledger};
+use sealsum_agent::ledger::{Beginning, Head, Ledger};
 use sealsum_agent::state::StateDir;
 use sealsum_protocol::dp::accountant::{Charge, Orders};
 use tempfile::TempDir;
@@ -48,6 +49,8 @@ struct World {
     counter: u64,
     /// Every content that the file ever had, for whoever puts one back.
     files: BTreeSet<Vec<u8>>,
+    /// Every head that the ledger ever had, as [`Ground::head`] knows it.
+    heads: BTreeSet<String>,
     /// What left the device, in thousandths of rho.
     sent: u64,
     /// The values of the counter at which something left.
@@ -81,10 +84,29 @@ enum Meddling {
     After,
 }
 
+/// What a process finds when it begins.
+#[derive(Clone, Debug)]
+enum Found {
+    File(Vec<u8>),
+    /// No file, and this head from the authority.
+    Head(String),
+}
+
+impl Found {
+    /// What a process does, and where it ends. After a lost file all costs and ends would be the same
+    /// again as after any other start: a few will do.
+    fn acts(&self) -> Vec<(u64, End)> {
+        match self {
+            Self::File(_) => COSTS.iter().flat_map(|cost| ENDS.map(|end| (*cost, end))).collect(),
+            Self::Head(_) => [End::Opened, End::Moved, End::Sent].map(|end| (COSTS[1], end)).into(),
+        }
+    }
+}
+
 /// One process on a copy of a state directory.
 #[derive(Clone, Debug)]
 struct Act {
-    file: Vec<u8>,
+    found: Found,
     cost: u64,
     end: End,
 }
@@ -93,14 +115,15 @@ struct Act {
 #[derive(Default)]
 struct Trace {
     files: BTreeSet<Vec<u8>>,
+    heads: BTreeSet<String>,
     sent: Vec<(u64, u64)>,
-    opened: bool,
 }
 
 /// Where the state directories of one test are.
 struct Ground {
     dir: TempDir,
     next: Mutex<u64>,
+    heads: Mutex<HashMap<String, Head>>,
 }
 
 impl Ground {
@@ -108,7 +131,7 @@ impl Ground {
         // In memory where there is such a place: the histories are many, and so are their syncs.
         let memory = Path::new("/dev/shm");
         let made = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
-        Self { dir: made.unwrap(), next: Mutex::new(0) }
+        Self { dir: made.unwrap(), next: Mutex::new(0), heads: Mutex::default() }
     }
 
     fn directory(&self) -> PathBuf {
@@ -116,13 +139,27 @@ impl Ground {
         *next += 1;
         self.dir.path().join(next.to_string())
     }
+
+    fn head(&self, name: &str) -> Head {
+        self.heads.lock().unwrap()[name]
+    }
+
+    /// What the authority may keep of a ledger.
+    fn keep_head(&self, ledger: &Ledger) -> Option<String> {
+        let head = ledger.head(now())?;
+        let name = format!("{head:?}");
+        self.heads.lock().unwrap().insert(name.clone(), head);
+        Some(name)
+    }
 }
 
 /// Plays one act and checks what must hold whenever a ledger opens.
 fn play(ground: &Ground, chip: &Chip, act: &Act, sent: u64, plan: Plan) -> Trace {
     let path = ground.directory();
     let state = StateDir::create(&path).unwrap();
-    sealsum_daemon::files::write_private(&state.file(FILE), &act.file).unwrap();
+    if let Found::File(file) = &act.found {
+        sealsum_daemon::files::write_private(&state.file(FILE), file).unwrap();
+    }
     let mut trace = Trace::default();
     let read = |path: &Path| std::fs::read(path.join(FILE)).unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -137,9 +174,13 @@ fn play(ground: &Ground, chip: &Chip, act: &Act, sent: u64, plan: Plan) -> Trace
     let process = chip.of_process(plan);
     let ledger =
         Ledger::open(&state, &policy(), Box::new(process), Beginning::Again, now()).unwrap();
+    if let Found::Head(name) = &act.found {
+        ledger.go_on_from(Some(ground.head(name)), now()).unwrap();
+        assert!(ledger.head(now()).is_some(), "a head of this device is taken");
+    }
+    trace.heads.extend(ground.keep_head(&ledger));
     trace.files.insert(read(&path));
     if ledger.disowned().is_none() {
-        trace.opened = true;
         let counted = ledger.budget(now()).epsilon;
         let left = epsilon(charge(sent));
         assert!(counted + 1e-9 >= left, "{act:?}: {counted} is below {left}, which left");
@@ -150,6 +191,7 @@ fn play(ground: &Ground, chip: &Chip, act: &Act, sent: u64, plan: Plan) -> Trace
             }
         }
     }
+    trace.heads.extend(ground.keep_head(&ledger));
     trace.files.insert(read(&path));
     trace.files.extend(seen.lock().unwrap().drain(..));
     std::fs::remove_dir_all(path).unwrap();
@@ -184,6 +226,7 @@ impl World {
         next.counter = chip.value();
         for part in [trace, std::mem::take(&mut *others.lock().unwrap())] {
             next.files.extend(part.files);
+            next.heads.extend(part.heads);
             for (at, cost) in part.sent {
                 assert!(next.sent_at.insert(at), "{act:?}: two left at counter {at}");
                 next.sent += cost;
@@ -192,11 +235,17 @@ impl World {
         next
     }
 
+    /// What its next process may find.
+    fn finds(&self) -> Vec<Found> {
+        let files = self.files.iter().cloned().map(Found::File);
+        files.chain(self.heads.iter().cloned().map(Found::Head)).collect()
+    }
+
     /// Every way in which it can go on.
     fn futures(&self, ground: &Arc<Ground>, meddling: &[Meddling], into: &mut HashSet<Self>) {
-        for file in &self.files {
-            for (cost, end) in COSTS.into_iter().flat_map(|cost| ENDS.map(|end| (cost, end))) {
-                let act = Act { file: file.clone(), cost, end };
+        for found in self.finds() {
+            for (cost, end) in found.acts() {
+                let act = Act { found: found.clone(), cost, end };
                 for when in meddling {
                     if *when == Meddling::Never {
                         into.insert(self.after(ground, &act, None));
@@ -205,9 +254,9 @@ impl World {
                     if !matches!(end, End::Moved | End::Sent) {
                         continue;
                     }
-                    for other in &self.files {
+                    for found in self.finds() {
                         for end in [End::Opened, End::Moved, End::Sent] {
-                            let other = Act { file: other.clone(), cost: COSTS[1], end };
+                            let other = Act { found: found.clone(), cost: COSTS[1], end };
                             into.insert(self.after(ground, &act, Some((*when, other))));
                         }
                     }
@@ -223,9 +272,10 @@ fn enrolled(ground: &Ground) -> World {
     let state = StateDir::create(&path).unwrap();
     let chip = Chip::at(0);
     let counter = Box::new(chip.clone());
-    Ledger::open(&state, &policy(), counter, Beginning::New, now()).unwrap();
+    let ledger = Ledger::open(&state, &policy(), counter, Beginning::New, now()).unwrap();
+    let heads = ground.keep_head(&ledger).into_iter().collect();
     let files = BTreeSet::from([std::fs::read(state.file(FILE)).unwrap()]);
-    World { counter: chip.value(), files, sent: 0, sent_at: BTreeSet::new() }
+    World { counter: chip.value(), files, heads, sent: 0, sent_at: BTreeSet::new() }
 }
 
 fn explore(length: usize, meddling: &[Meddling]) -> usize {
@@ -240,8 +290,8 @@ fn explore(length: usize, meddling: &[Meddling]) -> usize {
     }
     // The last acts are judged by opening what they left.
     for world in &worlds {
-        for file in &world.files {
-            let act = Act { file: file.clone(), cost: 0, end: End::Opened };
+        for found in world.finds() {
+            let act = Act { found, cost: 0, end: End::Opened };
             play(&ground, &Chip::at(world.counter), &act, world.sent, Plan::default());
         }
     }
