@@ -161,7 +161,8 @@ fn rolled_back(value: u64, expected: u64, epoch_ends: Timestamp) -> Failure {
         ),
         format!(
             "put the newest state directory back; if there is none, stop the agent and remove its \
-             ledger.json: the budget then counts as spent until {epoch_ends}"
+             ledger.json: the budget then goes on from what the authority kept of it, or counts as \
+             spent until {epoch_ends}"
         ),
     )
 }
