@@ -11,8 +11,8 @@ set -eu
 # command or pkg-config module : Debian package
 needs='cc:gcc pkg-config:pkg-config swtpm:swtpm swtpm_setup:swtpm-tools openssl:openssl tss2-esys.pc:libtss2-dev systemd-analyze:systemd'
 [ "${1:-}" != fuzz ] || needs="$needs c++:g++"
-[ "${1:-}" != bench ] || needs="$needs libssl.pc:libssl-dev valgrind:valgrind"
-case "${1:-}" in test | all) needs="$needs cryptography.py:python3-cryptography strace:strace" ;; esac
+[ "${1:-}" != bench ] || needs="$needs libssl.pc:libssl-dev"
+case "${1:-}" in test | all) needs="$needs cryptography.py:python3-cryptography strace:strace valgrind:valgrind" ;; esac
 case "${1:-}" in python | all | bench) needs="$needs python3:python3 ensurepip.py:python3-venv" ;; esac
 [ "${1:-}" != all ] || needs="$needs curl:curl tpm2_createprimary:tpm2-tools"
 

@@ -16,7 +16,6 @@
 //! | [`whole_client`], [`dp_step`] | all of a client; its privacy step |
 //! | [`peers`], [`outcome`] | programs beside ours, and what each says of its round |
 //! | [`flower`], [`other_peers`] | the rows of the peers |
-//! | [`instructions`] | instructions of the innermost loops, against those recorded |
 //! | [`growth`], [`plot`] | how a round grows, in pictures |
 //! | [`alternate`], [`clock`] | how it is measured |
 //! | [`summary`], [`report`], [`machine`] | what is written |
@@ -36,7 +35,6 @@ mod cohort;
 mod dp_step;
 mod flower;
 mod growth;
-mod instructions;
 mod machine;
 mod masks;
 mod model;
@@ -71,10 +69,6 @@ fn main() -> ExitCode {
         [] => measure("bench", rows(), &[Suite::ChaCha20]),
         ["all"] => measure("bench-all", all_rows(), &[Suite::ChaCha20, Suite::Aes256Ctr]),
         [AVX2_ONLY] => print_json(&masks::avx2_row()),
-        [instructions::LOOP, name, times] => match times.parse().ok() {
-            Some(times) if instructions::turn(name, times).is_some() => ExitCode::SUCCESS,
-            _ => usage(),
-        },
         ["round", ref numbers @ ..] => match shape(numbers) {
             Some(shape) => print_json(&round::run(&shape, backend(shape.suite))),
             None => usage(),
@@ -143,7 +137,6 @@ fn all_rows() -> Vec<Row> {
 
 fn rows() -> Vec<Row> {
     [
-        group("instructions, under callgrind", instructions::rows),
         group("masks", mask_rows),
         group("a client's privacy step, masks, and all of it", client_rows),
         group("unmasking", unmasking_rows),

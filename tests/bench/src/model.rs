@@ -7,13 +7,14 @@
 //! | L | one secret rebuilt from t shares |
 //! | A | one vector added to another, from memory that no cache holds |
 
+#[path = "../../../protocol/examples/innermost_loops/pair.rs"]
+mod pair;
+
+use pair::Pair;
 use rand_core::SeedableRng;
-use sealsum_protocol::exchange::ExchangeKey;
-use sealsum_protocol::ids::Hash;
 use sealsum_protocol::mask::Suite;
 use sealsum_protocol::scalar::SecretScalar;
 use sealsum_protocol::shamir::{Share, recover, split};
-use sealsum_protocol::transcript::{SharedTranscript, Transcript};
 
 use crate::alternate::median;
 use crate::clock::thread_cpu;
@@ -60,28 +61,6 @@ fn stream_byte() -> f64 {
 fn agreement() -> f64 {
     let pair = Pair::new();
     per(200, || assert!(std::hint::black_box(pair.agrees())))
-}
-
-/// Two devices that agree on the seed of a mask.
-pub(crate) struct Pair {
-    key: ExchangeKey,
-    peer: [u8; 32],
-    shared: SharedTranscript,
-}
-
-impl Pair {
-    pub(crate) fn new() -> Self {
-        let key = ExchangeKey::from_bytes(&[1; 32]);
-        let peer = ExchangeKey::from_bytes(&[2; 32]).public();
-        let transcript = Transcript { params_hash: Hash([1; 32]), roster_root: Hash([2; 32]) };
-        Self { key, peer, shared: SharedTranscript { transcript, sharers_hash: Hash([3; 32]) } }
-    }
-
-    /// One agreement and the seed that follows from it.
-    pub(crate) fn agrees(&self) -> bool {
-        let seed = self.shared.pair_seed(Suite::ChaCha20, (0, &self.key), (1, &self.peer));
-        std::hint::black_box(seed).is_ok()
-    }
 }
 
 /// Each time at other points: nothing is kept from the time before.
