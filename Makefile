@@ -29,13 +29,14 @@ test-all: ## the same and the longer suites, against OpenBao and tpm2-tools
 BENCH = $(or $(CARGO_TARGET_DIR),target)/bench
 BENCH_CARGO = --quiet --release --locked --manifest-path tests/bench
 MEASURE = @sh packaging/deps.sh bench && \
+  $(RELEASED) --quiet && \
   $(CARGO) build $(BENCH_CARGO)/peers/prio/Cargo.toml --target-dir $(BENCH)/prio && \
   $(CARGO) run $(BENCH_CARGO)/Cargo.toml --target-dir $(BENCH)/build --
 
-bench: ## speed against the limits of this machine and against peers: docs/benchmarks.md (quarter of an hour)
+bench: ## speed against the limits of this machine and against peers: target/bench (quarter of an hour)
 	$(MEASURE)
 
-bench-all: ## the same with what is slow: a hundred clients of Flower, both suites, every back end
+bench-all: ## the same into docs/benchmarks.md, with what is slow: a thousand devices, both suites, every back end
 	$(MEASURE) all
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
@@ -78,12 +79,13 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/$(BUILD)
 PROGRAMS = sealsum-agent sealsum-aggregator sealsum-authority
 # Programs without a unit.
 TOOLS = sealsum-loadgen
+RELEASED = $(CARGO) build --release $(PROGRAMS:%=-p %) $(TOOLS:%=-p %)
 UNITS = $(DESTDIR)/lib/systemd/system
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 EXAMPLES = $(DESTDIR)$(PREFIX)/share/doc/sealsum/examples
 
 install: ## programs, systemd units, users and sample configurations, below DESTDIR
-	@[ "$(BUILD)" != release ] || $(CARGO) build --release $(PROGRAMS:%=-p %) $(TOOLS:%=-p %)
+	@[ "$(BUILD)" != release ] || $(RELEASED)
 	install -d $(DESTDIR)$(PREFIX)/bin $(UNITS) $(SYSUSERS) $(EXAMPLES)
 	for program in $(PROGRAMS); do \
 	  install -m 0755 $(BUILT)/$$program $(DESTDIR)$(PREFIX)/bin/ && \

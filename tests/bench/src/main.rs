@@ -16,6 +16,8 @@
 //! | [`whole_client`], [`dp_step`] | all of a client; its privacy step |
 //! | [`peers`], [`outcome`] | programs beside ours, and what each says of its round |
 //! | [`flower`], [`other_peers`] | the rows of the peers |
+//! | [`agent`], [`thousand`] | a device's agent; the aggregator's memory among a thousand devices |
+//! | [`programs`], [`memory`] | the programs that both run, and what the kernel says of them |
 //! | [`growth`], [`plot`] | how a round grows, in pictures |
 //! | [`alternate`], [`clock`] | how it is measured |
 //! | [`summary`], [`report`], [`machine`] | what is written |
@@ -27,6 +29,7 @@
     reason = "a measurement that fails has no result"
 )]
 
+mod agent;
 mod alternate;
 mod backends;
 mod client;
@@ -37,6 +40,7 @@ mod flower;
 mod growth;
 mod machine;
 mod masks;
+mod memory;
 mod model;
 mod obeyed;
 mod openssl_stream;
@@ -44,10 +48,12 @@ mod other_peers;
 mod outcome;
 mod peers;
 mod plot;
+mod programs;
 mod report;
 mod round;
 mod round_model;
 mod summary;
+mod thousand;
 mod unmasking;
 mod whole_client;
 
@@ -59,15 +65,18 @@ use summary::{Row, Summary};
 
 /// Argument of the process that has only OpenSSL's AVX2 to compare with.
 const AVX2_ONLY: &str = "avx2-only";
-const USAGE: &str =
-    "usage: sealsum-bench [all | round CLIENTS COORDINATES DROPPED [RING_BITS [SUITE]]]";
+const USAGE: &str = "usage: sealsum-bench [all | only WORD | round CLIENTS COORDINATES DROPPED [RING_BITS [SUITE]]]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        [] => measure("bench", rows(), &[Suite::ChaCha20]),
-        ["all"] => measure("bench-all", all_rows(), &[Suite::ChaCha20, Suite::Aes256Ctr]),
+        [] => measure("bench", Path::new(DOCS), &GROUPS, &[Suite::ChaCha20]),
+        ["all"] => {
+            let groups = [&GROUPS[..], &SLOW].concat();
+            measure("bench-all", Path::new(DOCS), &groups, &[Suite::ChaCha20, Suite::Aes256Ctr])
+        }
+        ["only", word] => only(word),
         [AVX2_ONLY] => print_json(&masks::avx2_row()),
         ["round", ref numbers @ ..] => match shape(numbers) {
             Some(shape) => print_json(&round::run(&shape, backend(shape.suite))),
@@ -100,18 +109,18 @@ fn shape(arguments: &[&str]) -> Option<round::Shape> {
     (arguments.len() <= 5 && shape.dropped < shape.clients).then_some(shape)
 }
 
-/// Where the report goes: `make` runs this at the root of the repository.
+/// Where the report with everything goes: `make` runs this at the root of the repository.
 const DOCS: &str = "docs";
 
-fn measure(command: &str, rows: Vec<Row>, grown: &[Suite]) -> ExitCode {
-    let summary = Summary::of(rows);
+fn measure(command: &str, folder: &Path, groups: &[Group], grown: &[Suite]) -> ExitCode {
+    let summary = Summary::of(rows(groups));
     print!("{}", summary.table());
     eprintln!("measuring: how a round grows");
     let pictures = growth::pictures(grown);
-    let reported = report::write(Path::new(DOCS), command, &summary, &pictures);
+    let reported = report::write(folder, command, &summary, &pictures);
     match reported.and_then(|()| summary.write()) {
         Ok(path) => {
-            println!("{}, {DOCS}/benchmarks.md", path.display());
+            println!("{}, {}/benchmarks.md", path.display(), folder.display());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -121,31 +130,41 @@ fn measure(command: &str, rows: Vec<Row>, grown: &[Suite]) -> ExitCode {
     }
 }
 
-/// Measures a group of rows, and says so: one takes seconds to minutes.
-fn group(name: &str, rows: impl FnOnce() -> Vec<Row>) -> Vec<Row> {
-    eprintln!("measuring: {name}");
-    rows()
+/// Rows that are measured together, and what they are of.
+type Group = (&'static str, fn() -> Vec<Row>);
+
+const GROUPS: [Group; 8] = [
+    ("masks", mask_rows),
+    ("a client's privacy step, masks, and all of it", client_rows),
+    ("unmasking", unmasking_rows),
+    ("a device's agent", agent::rows),
+    ("Flower", flower::rows),
+    ("Prio3", other_peers::prio_rows),
+    ("CKKS", other_peers::ckks_rows),
+    ("LightSecAgg", other_peers::lightsecagg_rows),
+];
+
+/// Those that take minutes each.
+const SLOW: [Group; 3] = [
+    ("a hundred clients of Flower", || vec![flower::hundred()]),
+    ("every back end", backends::rows),
+    ("the aggregator's memory with a thousand devices", || vec![thousand::row()]),
+];
+
+fn rows(groups: &[Group]) -> Vec<Row> {
+    let measured = groups.iter().flat_map(|(name, rows)| {
+        eprintln!("measuring: {name}");
+        rows()
+    });
+    measured.collect()
 }
 
-/// With those that take minutes each.
-fn all_rows() -> Vec<Row> {
-    let mut rows = rows();
-    rows.extend(group("a hundred clients of Flower", || vec![flower::hundred()]));
-    rows.extend(group("every back end", backends::rows));
-    rows
-}
-
-fn rows() -> Vec<Row> {
-    [
-        group("masks", mask_rows),
-        group("a client's privacy step, masks, and all of it", client_rows),
-        group("unmasking", unmasking_rows),
-        group("Flower", flower::rows),
-        group("Prio3", other_peers::prio_rows),
-        group("CKKS", other_peers::ckks_rows),
-        group("LightSecAgg", other_peers::lightsecagg_rows),
-    ]
-    .concat()
+/// Measures and prints the groups with this in their name; nothing is written.
+fn only(word: &str) -> ExitCode {
+    let groups: Vec<Group> =
+        [&GROUPS[..], &SLOW].concat().into_iter().filter(|(name, _)| name.contains(word)).collect();
+    print!("{}", Summary::of(rows(&groups)).table());
+    if groups.is_empty() { usage() } else { ExitCode::SUCCESS }
 }
 
 fn mask_rows() -> Vec<Row> {

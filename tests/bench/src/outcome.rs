@@ -47,10 +47,3 @@ impl Outcome {
         self.counts.as_ref().expect("a round of ours")
     }
 }
-
-/// The most memory that this process had.
-pub(crate) fn peak_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()? * 1024.0 / 1e6)
-}

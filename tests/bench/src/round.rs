@@ -14,7 +14,8 @@ use sealsum_protocol::mask::{Backend, Suite};
 use sealsum_protocol::task::Task;
 use sealsum_test_fleet::task;
 
-use crate::outcome::{Counts, Outcome, peak_mb};
+use crate::memory;
+use crate::outcome::{Counts, Outcome};
 use clients::Clients;
 use server::Server;
 
@@ -63,7 +64,7 @@ pub(crate) fn run(shape: &Shape, backend: Backend) -> Outcome {
         client_cpu_s: clients.client_s / shape.clients as f64,
         server_cpu_s: server.server_s,
         upload_bytes: *clients.sent.iter().max().expect("clients"),
-        peak_mb: peak_mb(),
+        peak_mb: memory::of(std::process::id(), "VmHWM"),
         error: 0.0,
         counts: Some(Counts {
             k: cohort.parameters.k,

@@ -46,6 +46,8 @@ pub struct Report {
     pub devices: usize,
     /// Coordinates of a vector.
     pub coordinates: u32,
+    /// Bytes of one masked vector, as a device sends it.
+    pub vector_bytes: Option<usize>,
     /// What all followed from.
     pub seed: u64,
     /// Rounds that ended as expected.
@@ -78,6 +80,7 @@ impl Report {
             scenario,
             devices: size.devices,
             coordinates: size.coordinates,
+            vector_bytes: size.vector_bytes(),
             seed,
             as_expected,
             not_as_expected: rounds.len() - as_expected,

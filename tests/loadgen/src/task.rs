@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use sealsum_protocol::parameters::{CohortInputs, ParameterError, Parameters};
+use sealsum_protocol::task::TaskFile;
 use sha2::{Digest, Sha256};
 
 /// Share of a cohort assumed corrupt, in per mille.
@@ -54,6 +55,13 @@ impl Size {
     /// The terms of a round that nobody delays.
     pub fn usual_terms(self) -> Terms {
         Terms { start_when: self.devices, short_entry: false, short_check: false }
+    }
+
+    /// Bytes of one masked vector, as a device sends it; nothing if there is no such task.
+    pub fn vector_bytes(self) -> Option<usize> {
+        let file: TaskFile = toml::from_str(&task(self, self.usual_terms(), 0).toml).ok()?;
+        let layout = file.into_task().ok()?.layout().ok()?;
+        Some((0..layout.chunks()).map(|chunk| layout.chunk_wire_len(chunk)).sum())
     }
 
     /// Seconds for each step that closes as soon as everybody has answered.
@@ -126,6 +134,15 @@ mod tests {
             }
             assert!(size.parameters(devices).unwrap().tolerated() > 0, "{devices}");
         }
+    }
+
+    #[test]
+    fn a_vector_has_the_bytes_of_its_lanes_and_two_canaries_for_each_chunk() {
+        let size = Size { devices: 1000, coordinates: 1_000_000 };
+        // A thousand values of 18 bits sum to 28 bits, and there is a sign.
+        let bytes = size.vector_bytes().unwrap();
+        let lanes = 29 * size.coordinates as usize / 8;
+        assert!(bytes > lanes && bytes < lanes + lanes / 1000, "{bytes}");
     }
 
     #[test]
