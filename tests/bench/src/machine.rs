@@ -8,6 +8,7 @@ use crate::summary::cpu_flags;
 /// Name and value, for a table.
 pub(crate) fn facts() -> Vec<(&'static str, String)> {
     vec![
+        ("day", output("date", "+%F")),
         ("CPU", cpu()),
         ("flags", cpu_flags().join(" ")),
         ("kernel", kernel()),

@@ -61,7 +61,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sealsum_protocol::mask::{Backend, Suite};
-use summary::{Row, Summary};
+use summary::{Row, Summary, target};
 
 /// Argument of the process that has only OpenSSL's AVX2 to compare with.
 const AVX2_ONLY: &str = "avx2-only";
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        [] => measure("bench", Path::new(DOCS), &GROUPS, &[Suite::ChaCha20]),
+        [] => measure("bench", &target().join("bench"), &GROUPS, &[Suite::ChaCha20]),
         ["all"] => {
             let groups = [&GROUPS[..], &SLOW].concat();
             measure("bench-all", Path::new(DOCS), &groups, &[Suite::ChaCha20, Suite::Aes256Ctr])

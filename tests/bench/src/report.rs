@@ -1,4 +1,4 @@
-//! `docs/benchmarks.md` and its pictures.
+//! `benchmarks.md` and its pictures.
 
 use std::fmt::Write;
 use std::io;
@@ -10,19 +10,19 @@ use crate::summary::{Row, Summary, Written};
 
 const HEAD: &str = "# Benchmarks
 
-Written by `make bench`; do not edit. [performance.md](performance.md) says what the rows are, how they are \
+Written by `make bench`; do not edit. `docs/performance.md` says what the rows are, how they are \
 measured and what the cost model counts. Only ratios are worth comparing: both sides of one alternate, or \
 run one after the other, on the same cores.
 ";
 
-/// Writes the file and the pictures below `docs`.
+/// Writes the file and the pictures below `folder`.
 pub(crate) fn write(
-    docs: &Path,
+    folder: &Path,
     command: &str,
     summary: &Summary,
     pictures: &[Picture],
 ) -> io::Result<()> {
-    let images = docs.join("images");
+    let images = folder.join("images");
     std::fs::create_dir_all(&images)?;
     let mut text = HEAD.replace("`make bench`", &format!("`make {command}`"));
     text += "\n## Machine\n\n| | |\n|---|---|\n";
@@ -45,7 +45,7 @@ pub(crate) fn write(
         std::fs::write(images.join(&picture.file), &picture.svg)?;
         let _ = writeln!(text, "\n![{}](images/{})", picture.caption, picture.file);
     }
-    std::fs::write(docs.join("benchmarks.md"), text)
+    std::fs::write(folder.join("benchmarks.md"), text)
 }
 
 fn line(text: &mut String, row: &Row) {
