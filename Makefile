@@ -93,5 +93,5 @@ install: ## programs, systemd units, users and sample configurations, below DEST
 	  chmod 0644 $(UNITS)/$$program.service && \
 	  install -m 0644 packaging/sysusers/$$program.conf $(SYSUSERS)/ || exit 1; \
 	done
-	install -m 0755 $(TOOLS:%=$(FROM)/%) $(DESTDIR)$(PREFIX)/bin/
+	install -m 0755 $(TOOLS:%=$(BUILT)/%) $(DESTDIR)$(PREFIX)/bin/
 	install -m 0644 packaging/config/*.toml $(EXAMPLES)/
