@@ -12,5 +12,6 @@ mod log;
 mod policy;
 mod queries;
 mod rounds;
+mod tpm_commands;
 mod tpm_trouble;
 mod world;
