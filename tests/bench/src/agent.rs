@@ -21,9 +21,13 @@ pub(crate) fn rows() -> Vec<Row> {
     let seconds = devices.iter().map(|device| wall(|| servers.enrol(device)).0).collect();
     let agent = devices[0].run();
     std::thread::sleep(IDLE);
-    let resident = memory::of(agent.id(), "VmRSS").expect("an agent that still runs");
+    let [resident, own] = ["VmRSS", "RssAnon"]
+        .map(|field| memory::of(agent.id(), field).expect("an agent that still runs"));
     let enrolment = format!("wall time of sealsum-agent enroll, the middle of {CHIPS} swtpm chips");
-    let idle = format!("VmRSS of sealsum-agent run, enrolled, {} s without work", IDLE.as_secs());
+    let idle = format!(
+        "VmRSS of sealsum-agent run, enrolled, {} s without work; {own:.1} MB of it not of files",
+        IDLE.as_secs()
+    );
     vec![
         row("enrol_seconds_swtpm", median(seconds), "s", enrolment, 3.0),
         row("agent_rss_idle_mb", resident, "MB", idle, 16.0),
