@@ -6,6 +6,7 @@
 //! | [`http`], [`refused`] | what devices ask, over mutual TLS |
 //! | [`admin`] | what operators ask, over the administration socket |
 //! | [`rounds`] | rounds: opened, driven, ended |
+//! | [`deals`] | sealed shares between dealing and fetching |
 //! | [`uploads`], [`sum`], [`vector_file`] | masked vectors in, sums out, chunk by chunk |
 //! | [`devices`], [`membership`] | who may take part, at every moment |
 //! | [`authority`], [`certificate`], [`https`] | this program's own certificate; the status list |
@@ -23,6 +24,7 @@ pub mod certificate;
 pub mod codes;
 pub mod commands;
 pub mod config;
+pub mod deals;
 pub mod devices;
 pub mod http;
 pub mod https;

@@ -3,6 +3,9 @@
 //! The tree of RFC 6962 section 2.1 (split at the largest power of two below the size), with
 //! labels in place of its prefix bytes and the size bound into the root.
 
+use std::iter;
+use std::ops::Range;
+
 use crate::ids::Hash;
 use crate::labels;
 
@@ -12,37 +15,64 @@ pub const MAX_PATH: usize = 32;
 /// A hash tree with all its nodes.
 #[derive(Debug, Clone)]
 pub struct Tree {
+    size: usize,
     /// The leaves, then each level above; a last node without a sibling moves up as it is.
-    levels: Vec<Vec<Hash>>,
+    nodes: Vec<Hash>,
 }
 
 impl Tree {
     /// The tree over leaf hashes, in order.
     pub fn new(leaves: Vec<Hash>) -> Self {
-        let mut levels = vec![leaves];
-        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
-            let above = below.chunks(2).map(|pair| match pair {
-                [left, right] => node(*left, *right),
-                _ => pair[0],
-            });
-            levels.push(above.collect());
+        let (size, mut nodes) = (leaves.len(), leaves);
+        for level in levels(size) {
+            if level.len() > 1 {
+                let above: Vec<Hash> = nodes[level].chunks(2).map(parent).collect();
+                nodes.extend(above);
+            }
         }
-        Self { levels }
+        Self { size, nodes }
+    }
+
+    /// All nodes: the leaves in order, then each level above.
+    pub fn nodes(&self) -> &[Hash] {
+        &self.nodes
     }
 
     /// The root, which the number of leaves is part of.
     pub fn root(&self) -> Hash {
-        let top = self.levels.last().and_then(|level| level.first());
-        bind_size(self.levels[0].len(), top.copied().unwrap_or(labels::TREE_NODE.hash(&[])))
+        let top = self.nodes.last().copied();
+        bind_size(self.size, top.unwrap_or(labels::TREE_NODE.hash(&[])))
     }
 
     /// The hashes beside the way from leaf `index` to the root, lowest first; none if there is no
     /// such leaf.
     pub fn path(&self, index: usize) -> Option<Vec<Hash>> {
-        self.levels[0].get(index)?;
-        let levels = self.levels.iter().enumerate();
-        let beside = levels.filter_map(|(height, level)| level.get((index >> height) ^ 1));
-        Some(beside.copied().collect())
+        let beside = || places_of_path(index, self.size).map(|place| self.nodes[place]).collect();
+        (index < self.size).then(beside)
+    }
+}
+
+/// Where among the [`Tree::nodes`] over `size` leaves the path of leaf `index` is, lowest first.
+pub fn places_of_path(index: usize, size: usize) -> impl Iterator<Item = usize> {
+    levels(size).enumerate().filter_map(move |(height, level)| {
+        let beside = (index >> height) ^ 1;
+        (beside < level.len()).then(|| level.start + beside)
+    })
+}
+
+/// The places of each level among the nodes.
+fn levels(size: usize) -> impl Iterator<Item = Range<usize>> {
+    let first = (size > 0).then_some(0..size);
+    iter::successors(first, |below| {
+        let above = below.end..below.end + below.len().div_ceil(2);
+        (below.len() > 1).then_some(above)
+    })
+}
+
+fn parent(children: &[Hash]) -> Hash {
+    match children {
+        [left, right] => node(*left, *right),
+        _ => children[0],
     }
 }
 

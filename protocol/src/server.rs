@@ -4,7 +4,8 @@
 //! [`Round::poll`] until it is empty, doing each output before the next: a record is on disk
 //! before the stage that shows it is published, and [`Round::fetch`] gives nothing of a stage
 //! before that. Masked inputs stay with the caller, who tells the machine their roots and in the
-//! end unmasks the sum with the [`Recovery`] it is given.
+//! end unmasks the sum with the [`Recovery`] it is given; dealt shares may stay there too
+//! ([`Round::keep_deals`]).
 //!
 //! The aggregator is trusted for availability only, so what it checks here keeps honest rounds
 //! alive and dishonest devices named; what keeps inputs secret are the checks in
@@ -12,6 +13,7 @@
 
 pub mod advertise;
 pub mod check;
+pub mod deals;
 pub mod mask;
 pub mod recovery;
 pub mod report;
@@ -19,6 +21,7 @@ pub mod revoke;
 pub mod share;
 pub mod unmask;
 
+pub use deals::{Deals, Unkept};
 pub use recovery::Recovery;
 pub use report::{Dropped, Report, State};
 
@@ -214,6 +217,8 @@ pub struct Round {
     revoked: BTreeSet<DeviceId>,
     blamed: Vec<(DeviceId, Guard)>,
     entering: advertise::Entering,
+    /// Where deals will be kept, until there are members.
+    deals: Box<dyn Deals + Send>,
     members: Option<Box<Members>>,
     abort: Option<Abort>,
 }
@@ -222,7 +227,9 @@ pub struct Round {
 struct Members {
     cohort: Cohort,
     roster: Arc<[u8]>,
-    deals: Vec<Option<share::Deal>>,
+    deals: Vec<Option<deals::Deal>>,
+    /// What the devices dealt.
+    kept: Box<dyn Deals + Send>,
     acks: Vec<Option<Bitmap>>,
     /// U2, once fixed.
     shared: Bitmap,
@@ -268,12 +275,21 @@ impl Round {
             revoked: BTreeSet::new(),
             blamed: Vec::new(),
             entering: advertise::Entering::default(),
+            deals: Box::<deals::InMemory>::default(),
             members: None,
             abort: None,
         };
         round.admit_status_list(status_list, now)?;
         round.enter(Step::Advertise, now);
         Ok(round)
+    }
+
+    /// Keeps what devices deal there, not in memory; to be said before anybody deals.
+    pub fn keep_deals(&mut self, deals: Box<dyn Deals + Send>) {
+        match &mut self.members {
+            Some(members) => members.kept = deals,
+            None => self.deals = deals,
+        }
     }
 
     /// The round.
@@ -362,7 +378,10 @@ impl Round {
         let index = members.index_of(device)?;
         Ok(Fetched::Ready(match stage {
             Stage::Roster => members.roster.clone(),
-            Stage::InboundShares => members.inbound_shares(index).to_bytes().into(),
+            Stage::InboundShares => match members.inbound_shares(index) {
+                Some(inbound) => inbound.to_bytes().into(),
+                None => return Ok(Fetched::NotYet),
+            },
             Stage::Sharers => members.sharers.clone(),
             Stage::Survivors => members.survivors_for(index).to_bytes().into(),
             Stage::Quorum => members.quorum.clone(),
@@ -504,12 +523,13 @@ impl Round {
 }
 
 impl Members {
-    fn new(cohort: Cohort, roster: Arc<[u8]>) -> Self {
+    fn new(cohort: Cohort, roster: Arc<[u8]>, kept: Box<dyn Deals + Send>) -> Self {
         let n = cohort.size();
         let nobody = || (0..n).map(|_| None).collect::<Vec<_>>();
         Self {
             roster,
             deals: (0..n).map(|_| None).collect(),
+            kept,
             acks: vec![None; n],
             shared: Bitmap::empty(n),
             sharers: Arc::from(Sharers { shared: Bitmap::empty(n) }.to_bytes()),

@@ -21,6 +21,7 @@ use super::state::Core;
 use super::{Parts, ending, opening, proof, report, unmasking};
 use crate::admin::ProgressBody;
 use crate::codes;
+use crate::deals::DealFile;
 use crate::devices::Newest;
 use crate::membership::Members;
 use crate::privacy::Noise;
@@ -35,6 +36,7 @@ pub(super) struct Live {
     spec: RoundSpec,
     parts: Parts,
     uploads: Uploads,
+    deals: DealFile,
     begun: Instant,
     running: AtomicBool,
     core: Mutex<Core>,
@@ -74,24 +76,26 @@ impl Live {
         let members = Box::new(Members::new(Arc::clone(&parts.devices)));
         let encoded = list.encoded.clone();
         let at = Now { unix_s: seconds(now), steady_ms: 0 };
-        let machine = Round::open(spec.clone(), parts.corrupt_fleet, members, encoded, at)
+        let mut machine = Round::open(spec.clone(), parts.corrupt_fleet, members, encoded, at)
             .map_err(|refusal| report::refused(&refusal))?;
         let task = spec.signed_task.task.hash();
         let announcement = Announcement { rounds: vec![spec.clone()] }.to_bytes();
         let new = NewRound { task, announcement: &announcement, record: &record };
         parts.store.begin_round(&new)?;
-        let uploads = prepare_uploads(parts, &spec).inspect_err(|failure| {
+        let (uploads, deals) = prepare_files(parts, &spec).inspect_err(|failure| {
             let record = ending::aborted(record.clone(), failure.clone());
             if let Err(error) = parts.store.end_round(&record) {
                 tracing::error!(round = %id, %error, "the end of a round was not kept");
             }
         })?;
+        machine.keep_deals(Box::new(deals.clone()));
         tracing::info!(round = %id, task = record.task, number = record.number, "round opened");
         let live = Self {
             id,
             spec,
             parts: parts.clone(),
             uploads,
+            deals,
             begun,
             running: AtomicBool::new(true),
             core: Mutex::new(Core::new(machine, record)),
@@ -172,10 +176,16 @@ impl Live {
     }
 
     /// What the round says to a device at a stage.
-    pub(super) fn said_to(&self, device: DeviceId, stage: Stage) -> Result<Option<Bytes>, Refused> {
+    pub(super) fn said_to(
+        self: &Arc<Self>,
+        device: DeviceId,
+        stage: Stage,
+    ) -> Result<Option<Bytes>, Refused> {
         let mut core = self.lock();
         self.is_back(&mut core, device);
-        match core.machine.fetch(device, stage).map_err(|refusal| report::refused(&refusal))? {
+        let fetched = core.machine.fetch(device, stage);
+        self.demand_deals(&mut core)?;
+        match fetched.map_err(|refusal| report::refused(&refusal))? {
             Fetched::Ready(message) => {
                 core.traffic.entry(device).or_default().down += message.len() as u64;
                 Ok(Some(Bytes::from_owner(message)))
@@ -354,10 +364,18 @@ impl Live {
             self.parts.metrics.entry(outcome.as_ref().err().map(|refusal| refusal.guard));
         }
         self.obey(core);
+        self.demand_deals(core)?;
         if let Err(refusal) = &outcome {
             tracing::info!(round = %self.id, %device, %refusal, "message refused");
         }
         Ok(outcome.map_err(|refusal| report::refused(&refusal))?)
+    }
+
+    /// Ends the round if what was dealt cannot be kept, or not be read back.
+    fn demand_deals(self: &Arc<Self>, core: &mut Core) -> Result<(), Refused> {
+        let Some(error) = self.deals.take_failure() else { return Ok(()) };
+        self.fail(core, report::deal_failure(error));
+        Err(ending::gone(&core.record))
     }
 
     /// Lets something happen that is nobody's message.
@@ -446,6 +464,7 @@ impl Live {
         core.record = record;
         self.running.store(false, Ordering::Release);
         self.stages.send_modify(|count| *count += 1);
+        self.deals.discard();
         if let Err(error) = self.uploads.discard() {
             tracing::error!(round = %self.id, %error, "masked vectors could not be deleted");
         }
@@ -485,11 +504,13 @@ impl Live {
     }
 }
 
-fn prepare_uploads(parts: &Parts, spec: &RoundSpec) -> Result<Uploads, Failure> {
+fn prepare_files(parts: &Parts, spec: &RoundSpec) -> Result<(Uploads, DealFile), Failure> {
     let layout = spec.signed_task.task.layout().map_err(|refusal| report::refused(&refusal))?;
     let dir = ending::round_dir(parts, spec.round_id());
     files::create_private_dir(&dir)?;
-    Uploads::create(&dir, layout, parts.keep).map_err(report::upload_failure)
+    let uploads = Uploads::create(&dir, layout, parts.keep).map_err(report::upload_failure)?;
+    let deals = DealFile::create(&dir).map_err(report::deal_failure)?;
+    Ok((uploads, deals))
 }
 
 fn seconds(time: Timestamp) -> u64 {

@@ -322,7 +322,7 @@ impl Rounds {
         &self,
         round: RoundId,
         wait: Duration,
-        say: impl Fn(&Live) -> Result<Option<Bytes>, Refused> + Copy + Send + 'static,
+        say: impl Fn(&Arc<Live>) -> Result<Option<Bytes>, Refused> + Copy + Send + 'static,
     ) -> Result<Option<Bytes>, Refused> {
         let live = self.find(round).await?;
         let mut stages = live.stages();

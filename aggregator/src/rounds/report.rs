@@ -1,5 +1,7 @@
 //! Between the protocol's words and those of the record, the store and the error codes.
 
+use std::io;
+
 use sealsum_daemon::Failure;
 use sealsum_daemon::codes::{Code, Exit};
 use sealsum_protocol::codec::Encode;
@@ -49,6 +51,18 @@ pub(super) fn upload_failure(error: UploadError) -> Failure {
             codes::STORAGE,
             format!("masked input: {error}"),
             "again; the log of the aggregator says more",
+        ),
+    }
+}
+
+/// Why a round cannot go on that cannot keep what devices deal.
+pub(super) fn deal_failure(error: io::Error) -> Failure {
+    match UploadError::from(error) {
+        UploadError::DiskFull => disk_full("dealt shares"),
+        error => Failure::new(
+            codes::STORAGE,
+            format!("dealt shares: {error}"),
+            "the next round; check the disk of the aggregator's state directory",
         ),
     }
 }

@@ -70,7 +70,10 @@ pub struct Sharers {
     pub shared: Bitmap,
 }
 
-const DEALT_SHARE: usize = 64 + SEALED_BYTES;
+impl DealtShare {
+    /// The length of its encoding.
+    pub const BYTES: usize = 64 + SEALED_BYTES;
+}
 
 impl Encode for DealtShare {
     fn encode(&self, writer: &mut Writer) {
@@ -110,7 +113,7 @@ impl Decode for SharedKeys {
 
 impl Message for SharedKeys {
     const KIND: u8 = 13;
-    const MAX_BYTES: usize = HEADER + 32 + 4 + NEIGHBOURS * DEALT_SHARE + SIGNATURE_BYTES;
+    const MAX_BYTES: usize = HEADER + 32 + 4 + NEIGHBOURS * DealtShare::BYTES + SIGNATURE_BYTES;
 }
 
 impl Encode for InboundShare {
@@ -135,7 +138,7 @@ impl Decode for InboundShare {
     }
 }
 
-const INBOUND_SHARE: usize = 2 + 32 + DEALT_SHARE + 4 + 32 * MAX_PATH + SIGNATURE_BYTES;
+const INBOUND_SHARE: usize = 2 + 32 + DealtShare::BYTES + 4 + 32 * MAX_PATH + SIGNATURE_BYTES;
 
 impl Encode for InboundShares {
     fn encode(&self, writer: &mut Writer) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::deals::InMemory;
 use super::{Members, Output, Record, Round, Stage, Step};
 use crate::client::roster::{check_entry_keys, check_member};
 use crate::codec::Message;
@@ -87,7 +88,8 @@ impl Round {
         };
         let status_list = std::mem::take(&mut self.entering.status_list);
         let roster: Arc<[u8]> = Roster { entries, status_list }.to_bytes().into();
-        self.members = Some(Box::new(Members::new(cohort, roster.clone())));
+        let deals = std::mem::replace(&mut self.deals, Box::<InMemory>::default());
+        self.members = Some(Box::new(Members::new(cohort, roster.clone(), deals)));
         self.outputs.push_back(Output::Persist(Record::Roster(roster)));
         self.outputs.push_back(Output::Publish(Stage::Roster));
         self.enter(Step::Share, now);

@@ -162,7 +162,7 @@ fn self_mask(members: &mut Members, index: usize) -> Result<SecretScalar, Unreco
     members.rebuild(index, |members, secret| {
         let commitment = members.cohort.transcript.self_mask_commitment(index, secret);
         let deal = members.deals[index].as_ref();
-        deal.is_some_and(|deal| deal.message.self_mask_commitment == commitment)
+        deal.is_some_and(|deal| deal.self_mask_commitment == commitment)
     })
 }
 

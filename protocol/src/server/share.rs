@@ -1,5 +1,6 @@
 //! Step 2: shares are collected and forwarded, acknowledgements collected, and U2 fixed.
 
+use super::deals::Unkept;
 use super::{Members, Output, Record, Round, Stage, Step};
 use crate::bitmap::Bitmap;
 use crate::codec::Message;
@@ -7,14 +8,8 @@ use crate::error::{AbortCode, Refusal, require_of};
 use crate::guard::Guard;
 use crate::ids::DeviceId;
 use crate::merkle::Tree;
-use crate::messages::{InboundShare, InboundShares, ShareAck, SharedKeys, Sharers};
+use crate::messages::{InboundShares, ShareAck, SharedKeys, Sharers};
 use crate::time::Now;
-
-/// What a dealer sent, with the hash tree that it signed.
-pub(super) struct Deal {
-    pub(super) message: SharedKeys,
-    tree: Tree,
-}
 
 impl Members {
     pub(super) fn shares(&mut self, from: DeviceId, message: SharedKeys) -> Result<(), Refusal> {
@@ -30,24 +25,19 @@ impl Members {
         let string = transcript.deal_string(index, &message.self_mask_commitment, &tree.root());
         let signed = self.cohort.entries[index].signing_key.verifies(&string, &message.signature);
         require_of(signed, Guard::DealShape, from, || "not signed by its round key".into())?;
-        self.deals[index] = Some(Deal { message, tree });
-        Ok(())
+        self.keep_deal(index, &message, &tree).map_err(|Unkept| {
+            Refusal::of(Guard::Late, from, "shares can no longer be kept in this round")
+        })
     }
 
-    /// What the neighbours dealt to one device.
-    pub(super) fn inbound_shares(&self, holder: usize) -> InboundShares {
-        let dealt = |dealer: usize| {
-            let deal = self.deals[dealer].as_ref()?;
+    /// What the neighbours dealt to one device; none if it cannot be read back.
+    pub(super) fn inbound_shares(&self, holder: usize) -> Option<InboundShares> {
+        let dealers = self.cohort.neighbours(holder).filter(|dealer| self.deals[*dealer].is_some());
+        let inbound = |dealer: usize| {
             let place = self.cohort.neighbours(dealer).position(|index| index == holder)?;
-            Some(InboundShare {
-                dealer: dealer as u16,
-                dealer_commitment: deal.message.self_mask_commitment,
-                dealt: deal.message.shares[place].clone(),
-                path: deal.tree.path(place)?,
-                signature: deal.message.signature,
-            })
+            self.inbound(dealer, place)
         };
-        InboundShares { shares: self.cohort.neighbours(holder).filter_map(dealt).collect() }
+        Some(InboundShares { shares: dealers.map(inbound).collect::<Option<_>>()? })
     }
 
     pub(super) fn ack(&mut self, from: DeviceId, message: ShareAck) -> Result<(), Refusal> {

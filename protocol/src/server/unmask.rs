@@ -91,9 +91,9 @@ impl Members {
         holder: usize,
         share: &Share,
     ) -> Option<bool> {
-        let deal = self.deals.get(dealer)?.as_ref()?;
+        self.deals.get(dealer)?.as_ref()?;
         let place = self.cohort.neighbours(dealer).position(|index| index == holder)?;
-        let dealt = deal.message.shares.get(place)?;
+        let dealt = self.dealt(dealer, place)?;
         let committed = match kind {
             SecretKind::MaskKey => dealt.mask_key_commitment,
             SecretKind::SelfMask => dealt.self_mask_commitment,

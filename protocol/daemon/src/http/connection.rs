@@ -27,9 +27,9 @@ use super::{BODY_LIMIT, Limits, Problem};
 use crate::codes;
 use crate::shutdown::Shutdown;
 
-/// Bytes that a connection holds before whoever reads them asks for more: a record of TLS. By itself
-/// hyper lets this grow to 400 KB for each device that once sent a vector.
-const BUFFER: usize = 16 * 1024;
+/// Bytes that a connection holds before whoever reads them asks for more; the least that hyper takes.
+/// By itself it lets this grow to 400 KB for each device that once sent a vector.
+const BUFFER: usize = 8 * 1024;
 
 /// The router with what every server has: a bound on bodies, and a [`Problem`] for what does not
 /// exist.

@@ -58,7 +58,7 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             stall: Duration::from_secs(20),
             body: Duration::from_secs(120),
-            header_bytes: 16 * 1024,
+            header_bytes: 8 * 1024,
             drain: crate::shutdown::DRAIN,
         }
     }

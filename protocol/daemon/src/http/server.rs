@@ -48,9 +48,10 @@ pub async fn serve_tls(
         let (acceptor, router) = (acceptor.clone(), router.clone());
         let (connections, shutdown) = (connections.clone(), shutdown.clone());
         async move {
-            let Some(stream) = shake_hands(&acceptor, stream, address, limits).await else {
-                return;
-            };
+            // In a box of its own: for as long as the connection lives, its task is as large as the
+            // largest thing that it ever waits for.
+            let handshake = Box::pin(shake_hands(&acceptor, stream, address, limits));
+            let Some(stream) = handshake.await else { return };
             let peer = peer_of(&stream, address);
             let connection = peer.connection.clone();
             let _entered = connections.enter(peer.clone());
@@ -65,14 +66,15 @@ async fn shake_hands(
     stream: TcpStream,
     address: SocketAddr,
     limits: Limits,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<Box<TlsStream<TcpStream>>> {
     // Without this each answer waits 40 ms for the other side's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "connection ended");
         return None;
     }
     match timeout(limits.handshake, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => Some(stream),
+        // In a box: it is passed on more than once, and a future keeps room for each.
+        Ok(Ok(stream)) => Some(Box::new(stream)),
         Ok(Err(error)) => {
             tracing::info!(%address, %error, "TLS handshake refused");
             None
