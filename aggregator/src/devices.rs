@@ -23,7 +23,7 @@ pub struct Devices {
     store: Arc<Store>,
     connections: Connections,
     newest: RwLock<Option<Arc<Newest>>>,
-    verified: Mutex<HashMap<[u8; 32], Identity>>,
+    verified: Mutex<HashMap<[u8; 32], Arc<Identity>>>,
 }
 
 /// The newest status list.
@@ -151,22 +151,22 @@ impl Devices {
     ///
     /// # Errors
     /// [`CertificateError`].
-    pub fn identity(&self, der: &[u8], now: Timestamp) -> Result<Identity, CertificateError> {
+    pub fn identity(&self, der: &[u8], now: Timestamp) -> Result<Arc<Identity>, CertificateError> {
         let hash: [u8; 32] = Sha256::digest(der).into();
         let mut verified = self.verified();
         if let Some(known) = verified.get(&hash) {
             return if now > known.not_after {
                 Err(CertificateError::Expired)
             } else {
-                Ok(known.clone())
+                Ok(Arc::clone(known))
             };
         }
-        let identity = self.ca.verify(&[der], now)?;
+        let identity = Arc::new(self.ca.verify(&[der], now)?);
         if verified.len() >= REMEMBERED {
             verified.retain(|_, known| known.not_after >= now);
         }
         if verified.len() < REMEMBERED {
-            verified.insert(hash, identity.clone());
+            verified.insert(hash, Arc::clone(&identity));
         }
         Ok(identity)
     }
@@ -217,7 +217,7 @@ impl Devices {
     }
 
     /// The map holds whole entries only, so a panic elsewhere leaves it sound.
-    fn verified(&self) -> MutexGuard<'_, HashMap<[u8; 32], Identity>> {
+    fn verified(&self) -> MutexGuard<'_, HashMap<[u8; 32], Arc<Identity>>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -219,20 +219,16 @@ impl Live {
     /// How far it is.
     pub(super) fn progress(&self, version: u64) -> ProgressBody {
         let core = self.lock();
-        let record = core.record();
-        let done = record.step.and_then(|step| core.accepted.get(&step)).map_or(0, HashSet::len);
-        let of = match record.step {
-            None => 0,
+        let step = if self.is_running() { report::name_of(core.machine.step()) } else { None };
+        let done = step.and_then(|step| core.accepted.get(&step)).map_or(0, HashSet::len);
+        let of = match step {
             Some(StepName::Advertise) => self.spec.signed_task.task.start_when as usize,
-            Some(StepName::Share) => record.devices.roster.len(),
-            Some(StepName::Mask) => record.devices.shared.len(),
-            Some(StepName::Check) => record.devices.contributors.len(),
-            Some(StepName::Unmask) => record.devices.signers.len(),
+            _ => core.machine.awaited(),
         };
         ProgressBody {
             version,
-            state: record.state,
-            step: record.step,
+            state: core.record.state,
+            step,
             devices: done as u64,
             of: of as u64,
             chunks: core.chunks,

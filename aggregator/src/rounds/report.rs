@@ -153,7 +153,8 @@ pub(super) fn fill(record: &mut RoundRecord, report: Report) {
         .collect();
 }
 
-fn name_of(step: Step) -> Option<StepName> {
+/// The name that operators know a step by.
+pub(super) fn name_of(step: Step) -> Option<StepName> {
     match step {
         Step::Advertise => Some(StepName::Advertise),
         Step::Share | Step::Acknowledge => Some(StepName::Share),

@@ -83,6 +83,19 @@ impl Round {
         }
     }
 
+    /// How many members the step in progress waits for; none before there is a roster. Far cheaper
+    /// than a [`Report`].
+    pub fn awaited(&self) -> usize {
+        let Some(members) = &self.members else { return 0 };
+        match self.step {
+            Step::Advertise | Step::Over => 0,
+            Step::Share | Step::Acknowledge => members.cohort.size(),
+            Step::Mask => members.shared.count(),
+            Step::Check => members.survivors.count(),
+            Step::Unmask | Step::Recover => members.signers().count(),
+        }
+    }
+
     fn state(&self) -> State {
         match (&self.abort, self.step) {
             (Some(abort), _) => State::Aborted(abort.clone()),

@@ -64,7 +64,11 @@ impl Members {
             }
         }
         for (dealer, point, share) in good {
-            self.reveals.shares[dealer].push((point, share));
+            let shares = &mut self.reveals.shares[dealer];
+            if shares.is_empty() {
+                shares.reserve_exact(self.cohort.parameters.k);
+            }
+            shares.push((point, share));
         }
         self.reveals.answered[index] = true;
         Ok(wrong)
