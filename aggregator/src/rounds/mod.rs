@@ -2,8 +2,8 @@
 //!
 //! A running round is the protocol's state machine behind a lock, what it has said so far, and the
 //! vectors that came in. The machine says what to persist before what to send, and is
-//! obeyed in that order. A round does not survive a restart of this program: its shares and
-//! signatures are in memory only.
+//! obeyed in that order. A round does not survive a restart of this program: its signatures are in
+//! memory only, its shares in a file that goes with the program.
 
 mod decoding;
 mod ending;
