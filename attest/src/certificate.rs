@@ -186,9 +186,13 @@ impl Identity {
     pub fn parse(der: &[u8]) -> Result<Self, CertificateError> {
         let certificate = Certificate::from_der(der).map_err(malformed)?;
         let tbs = certificate.tbs_certificate();
-        // RFC 5280, 4.1.2.1. An older version may also be written in two ways.
+        // RFC 5280, 4.1.2.1.
         if tbs.version() != Version::V3 {
             return Err(CertificateError::Malformed("extensions, and not version 3".into()));
+        }
+        // X.690, 11.5: DER leaves defaults out, and the reader takes them all the same.
+        if certificate.to_der().map_err(malformed)? != der {
+            return Err(CertificateError::Malformed("not in DER".into()));
         }
         let uris = uris_of(&certificate)?;
         let (role, fleet) = role_of(&uris)?;

@@ -127,6 +127,11 @@ fn other_profiles_are_refused() {
         include_bytes!("../../tests/fuzz/corpus/certificate/extensions-in-version-1");
     let refused = Identity::parse(first_version).unwrap_err();
     assert!(refused.to_string().contains("not version 3"), "{refused}");
+    // And one with a default that DER leaves out.
+    let spelt_out =
+        include_bytes!("../../tests/fuzz/corpus/certificate/critical-false-written-out");
+    let refused = Identity::parse(spelt_out).unwrap_err();
+    assert!(refused.to_string().contains("not in DER"), "{refused}");
 }
 
 #[test]
