@@ -217,8 +217,8 @@ pub struct Round {
     revoked: BTreeSet<DeviceId>,
     blamed: Vec<(DeviceId, Guard)>,
     entering: advertise::Entering,
-    /// Where deals will be kept, until there are members.
-    deals: Box<dyn Deals + Send>,
+    /// Where deals will be kept, until there are members; in memory, if nobody said.
+    deals: Option<Box<dyn Deals + Send>>,
     members: Option<Box<Members>>,
     abort: Option<Abort>,
 }
@@ -275,7 +275,7 @@ impl Round {
             revoked: BTreeSet::new(),
             blamed: Vec::new(),
             entering: advertise::Entering::default(),
-            deals: Box::<deals::InMemory>::default(),
+            deals: None,
             members: None,
             abort: None,
         };
@@ -288,7 +288,7 @@ impl Round {
     pub fn keep_deals(&mut self, deals: Box<dyn Deals + Send>) {
         match &mut self.members {
             Some(members) => members.kept = deals,
-            None => self.deals = deals,
+            None => self.deals = Some(deals),
         }
     }
 

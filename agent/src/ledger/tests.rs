@@ -296,7 +296,9 @@ fn with_a_counter_made_again_each_step_that_is_not_in_the_ledger_counts_as_a_lar
         let fixture = small_rounds();
         let ledger = fixture.open();
         round(&ledger, "a", Some(charge(100)), at(900)).unwrap();
-        (0..missing).for_each(|_| drop(fixture.chip.increment().unwrap()));
+        for _ in 0..missing {
+            fixture.chip.increment().unwrap();
+        }
         fixture.chip.clear();
         let stopped = ledger.mask("a", None, at(900)).unwrap_err();
         assert_eq!(stopped.failure.code, COUNTER_LOST, "a running agent makes none by itself");
@@ -330,7 +332,9 @@ fn lost_after(fixture: &Fixture, steps: u64) -> (Ledger, Head) {
     ledger.mask("a", Some(charge(100)), at(900)).unwrap();
     ledger.end_round(false).unwrap();
     let head = ledger.head(at(900)).unwrap();
-    (0..steps).for_each(|_| drop(fixture.chip.increment().unwrap()));
+    for _ in 0..steps {
+        fixture.chip.increment().unwrap();
+    }
     fixture.forget();
     let ledger = fixture.open();
     assert!(ledger.awaits_head(at(900)));

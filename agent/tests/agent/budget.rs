@@ -192,7 +192,9 @@ fn a_lost_ledger_comes_back_from_the_authority_with_each_step_since_in_doubt() {
     device.run(&["renew"]).data();
     agent.kill();
     let counter = TpmCounter::new(&Tpm::new(device.tpm.tcti().parse().unwrap()));
-    (0..2).for_each(|_| drop(counter.increment().unwrap()));
+    for _ in 0..2 {
+        counter.increment().unwrap();
+    }
     agent = device.start();
     assert_eq!(budget(&device)["refusal"]["code"], "ledger_rolled_back");
     device.run(&["renew"]).data();

@@ -23,8 +23,11 @@ use crate::pair::Pair;
 /// One turn of a loop, which checks that it did something.
 pub(crate) type Turn = Box<dyn FnMut()>;
 
-/// Each loop by its name, and what makes it ready.
-pub(crate) const ALL: [(&str, fn() -> Turn); 11] = [
+/// What makes a loop ready.
+type Start = fn() -> Turn;
+
+/// Each loop by its name.
+pub(crate) const ALL: [(&str, Start); 11] = [
     ("mask_chacha20_avx2", || mask(Suite::ChaCha20, "avx2")),
     ("mask_chacha20_portable", || mask(Suite::ChaCha20, "portable")),
     ("mask_aes256ctr_portable", || mask(Suite::Aes256Ctr, "portable")),

@@ -88,7 +88,7 @@ impl Round {
         };
         let status_list = std::mem::take(&mut self.entering.status_list);
         let roster: Arc<[u8]> = Roster { entries, status_list }.to_bytes().into();
-        let deals = std::mem::replace(&mut self.deals, Box::<InMemory>::default());
+        let deals = self.deals.take().unwrap_or_else(|| Box::<InMemory>::default());
         self.members = Some(Box::new(Members::new(cohort, roster.clone(), deals)));
         self.outputs.push_back(Output::Persist(Record::Roster(roster)));
         self.outputs.push_back(Output::Publish(Stage::Roster));
