@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use sealsum_attest::messages::Bytes;
 use sealsum_attest_tpm::counter::TpmCounter;
 use sealsum_attest_tpm::{Identity, Tpm, Vault};
-use sealsum_daemon::Failure;
 use sealsum_daemon::shutdown::Shutdown;
+use sealsum_daemon::{Failure, codes};
 
 use crate::access::Access;
 use crate::authority::{self, Renewed};
@@ -145,10 +145,11 @@ impl Service {
         self.health.authority(&renewed);
         self.health.renewal(&renewed);
         let Renewed { stored: renewed, ledger_head } = renewed?;
-        self.take_head(ledger_head)?;
         let mut device = self.device.write().unwrap_or_else(PoisonError::into_inner);
         device.renewed(renewed.clone(), &self.state)?;
+        drop(device);
         tracing::info!(renew_at = %renewed.renew_at, "certificate renewed");
+        self.take_head(ledger_head)?;
         Ok(renewed)
     }
 
@@ -169,9 +170,9 @@ impl Service {
         self.health.authority(&rotated);
         self.health.renewal(&rotated);
         let Renewed { stored, ledger_head } = rotated?;
-        self.take_head(ledger_head)?;
         tracing::info!(epoch = stored.epoch, "certificate renewed with new keys");
-        self.take(identity, vault, stored)
+        self.take(identity, vault, stored)?;
+        self.take_head(ledger_head)
     }
 
     /// What the authority is to keep of the ledger.
@@ -179,14 +180,16 @@ impl Service {
         self.ledger.head(clock::now()).map(|head| head.seal(&self.tpm)).transpose()
     }
 
-    /// Puts a lost ledger together again from what the authority kept. One that is not this device's
-    /// is as good as none, and no reason to refuse the certificate.
+    /// Puts a lost ledger together again from what the authority kept, once the certificate that came
+    /// with it is in use. One that is not this device's is as good as none.
     fn take_head(&self, sealed: Option<Bytes>) -> Result<(), Failure> {
-        let opened = sealed.map(|sealed| Head::open(&sealed, &self.tpm)).transpose();
-        let head = opened.unwrap_or_else(|failure| {
-            tracing::error!(code = failure.code.name(), "{}", failure.message);
-            None
-        });
+        let head = match sealed.map(|sealed| Head::open(&sealed, &self.tpm)).transpose() {
+            Err(failure) if failure.code == codes::REFUSED => {
+                tracing::error!(code = failure.code.name(), "{}", failure.message);
+                None
+            }
+            opened => opened?,
+        };
         self.ledger.go_on_from(head, clock::now())
     }
 

@@ -118,8 +118,14 @@ impl Ledger {
     /// `once_counter`, `tpm_unreachable`, `file_write`.
     pub fn go_on_from(&self, head: Option<Head>, now: Timestamp) -> Result<(), Failure> {
         let _one = lock(&self.stepping);
+        if let Some(head) = head {
+            self.take_over(&head, now)?;
+        }
         lock(&self.known).asked = true;
-        let Some(head) = head else { return Ok(()) };
+        Ok(())
+    }
+
+    fn take_over(&self, head: &Head, now: Timestamp) -> Result<(), Failure> {
         if self.present(now).lost != Some(Lost::Ledger) {
             return Ok(());
         }

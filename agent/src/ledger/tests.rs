@@ -391,6 +391,18 @@ fn without_a_head_or_with_one_beyond_the_counter_the_ledger_stays_lost() {
 }
 
 #[test]
+fn a_head_that_the_tpm_kept_from_being_taken_is_asked_for_again() {
+    let fixture = small_rounds();
+    let (ledger, head) = lost_after(&fixture, 0);
+    let value = fixture.chip.0.swap(0, Ordering::SeqCst);
+    assert_eq!(ledger.go_on_from(Some(head), at(900)).unwrap_err().code, COUNTER_LOST);
+    assert!(ledger.awaits_head(at(900)));
+    fixture.chip.0.store(value, Ordering::SeqCst);
+    ledger.go_on_from(Some(head), at(900)).unwrap();
+    ledger.afford("a", Some(charge(1)), at(900)).unwrap();
+}
+
+#[test]
 fn a_head_changes_nothing_in_a_ledger_that_is_there() {
     let fixture = small_rounds();
     let ledger = fixture.open();
