@@ -4,7 +4,9 @@
 //! `enroll --dir` can be moved as a whole.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use sealsum_attest::ids::Fleet;
 use sealsum_attest_tpm::Connection;
@@ -15,6 +17,8 @@ use serde::Deserialize;
 
 /// Shares in the file are fractions; the protocol counts in thousandths.
 const PER_MILLE: f64 = 1000.0;
+/// More than this is a slip.
+const MOST_MASK_THREADS: usize = 1024;
 /// PCRs of a bank.
 const PCR_COUNT: u8 = 24;
 
@@ -34,6 +38,9 @@ pub struct Config {
     /// PCRs of the SHA-256 bank that must not change while sealed secrets stay readable.
     #[serde(default = "default_seal_pcrs")]
     pub seal_pcrs: Vec<u8>,
+    /// Threads that mask an update; 0 for one on each core.
+    #[serde(default = "default_mask_threads")]
+    pub mask_threads: usize,
     /// The enrolment server.
     pub authority: Authority,
     /// The round server.
@@ -207,6 +214,10 @@ fn default_seal_pcrs() -> Vec<u8> {
     vec![7]
 }
 
+fn default_mask_threads() -> usize {
+    1
+}
+
 impl Keys {
     fn check(&self) -> Result<(), String> {
         if !(1..=86_400).contains(&self.check_s) {
@@ -242,10 +253,16 @@ impl Config {
             Failure::new(
                 codes::CONFIG_INVALID,
                 format!("{}: {why}", path.display()),
-                "correct the value; docs/operating.md lists what is allowed",
+                "correct the value; the packaged example of the file says what each is",
             )
         })?;
         Ok(config)
+    }
+
+    /// How many threads mask an update.
+    pub fn mask_threads(&self) -> NonZero<usize> {
+        let cores = || thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        NonZero::new(self.mask_threads).unwrap_or_else(cores)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -253,6 +270,9 @@ impl Config {
         check_url("aggregator.url", &self.aggregator.url)?;
         self.tpm.parse::<Connection>().map_err(|error| format!("tpm: {error}"))?;
         check_pcrs(&self.seal_pcrs)?;
+        if self.mask_threads > MOST_MASK_THREADS {
+            return Err(format!("mask_threads: not 0 to {MOST_MASK_THREADS}"));
+        }
         self.policy.check()?;
         self.keys.check()?;
         self.local.allow.iter().try_for_each(Rule::check)

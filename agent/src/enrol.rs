@@ -212,7 +212,7 @@ fn write_config(request: &Request, places: &Places, stored: &Stored) -> Result<(
 }
 
 /// A new configuration. Every key is there, so that an editor finds it.
-const SAMPLE: &str = r#"# sealsum-agent. Written by `sealsum-agent enroll`; docs/operating.md explains every key.
+const SAMPLE: &str = r#"# sealsum-agent. Written by `sealsum-agent enroll`. Unknown keys are refused.
 # Relative paths are relative to this file.
 fleet = ""
 state_dir = "STATE_DIR"
@@ -220,6 +220,8 @@ socket = "SOCKET"
 tpm = ""
 # PCRs of the SHA-256 bank: when one changes, the device makes new keys and enrols again.
 seal_pcrs = [7]
+# Threads that mask an update; 0 for one on each core.
+mask_threads = 1
 
 [authority]
 url = ""

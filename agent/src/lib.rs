@@ -6,7 +6,7 @@
 //! | [`enrol`], [`authority`], [`device`] | keys in the TPM, the exchange for a certificate, both after a restart |
 //! | [`run`], [`service`], [`monitor`], [`health`] | the process, what it shares, what it watches |
 //! | [`socket`], [`access`], [`submission`], [`intake`], [`pending`], [`offers`] | local applications: who may, what comes in, where it waits |
-//! | [`participate`], [`play`], [`steps`], [`courier`], [`membership`] | rounds: which ones, step by step, each step once, over the wire, with whom |
+//! | [`participate`], [`play`], [`steps`], [`upload`], [`courier`], [`membership`] | rounds: which ones, step by step, each step once, chunk by chunk, over the wire, with whom |
 //! | [`rounds`], [`ledger`], [`tasks`] | what must be remembered: marks and history, privacy spent, signed tasks |
 //! | [`witness`], [`watch`] | the authority's log: what was seen of it, and whether it still agrees |
 //! | [`recovery`], [`waiting`] | lost keys: new ones, and the same device enrols again by itself |
@@ -49,6 +49,7 @@ pub mod steps;
 pub mod submission;
 pub mod tasks;
 mod toml_edit;
+pub mod upload;
 pub mod upstream;
 pub mod waiting;
 pub mod watch;

@@ -27,6 +27,7 @@ use crate::refusal;
 use crate::rounds::{Entering, InProgress};
 use crate::service::Service;
 use crate::steps::Steps;
+use crate::upload;
 use crate::witness::{self, Provers};
 
 /// How far a round got, for whoever records it.
@@ -177,10 +178,12 @@ fn mask(
     let mut uploading = masked.map_err(|error| steps.explain(&error))?;
     service.pending().consume(&waiting, courier.round())?;
     played.consumed = Some(waiting);
-    for index in 0..uploading.chunks() {
-        let chunk = uploading.chunk(index);
-        courier.put_chunk(index, &chunk, limit)?;
-    }
+    upload::in_order(
+        uploading.chunks(),
+        service.config.mask_threads(),
+        |index| uploading.chunk(index),
+        |index, chunk| courier.put_chunk(index, chunk, limit),
+    )?;
     let message = uploading.masked_input();
     courier.post("masked", &message, limit)?;
     Ok(uploading.acknowledged())

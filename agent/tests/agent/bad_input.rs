@@ -170,6 +170,7 @@ fn wrong_configurations_name_the_key() {
         ("min_contributors = 6", "min_contributors = 1", "config_invalid"),
         ("owners = []", "owners = [\"ed25519:AAAA\"]", "config_invalid"),
         ("seal_pcrs = [7]", "seal_pcrs = [24]", "config_invalid"),
+        ("mask_threads = 1", "mask_threads = 1025", "config_invalid"),
         ("url = \"https", "url = \"http", "config_invalid"),
         ("allow = []", "allow = [{ tasks = [\"a\"] }]", "config_invalid"),
         ("allow = []", "allow = [{ user = \"no-such-user\" }]", "config_invalid"),

@@ -3,8 +3,11 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt, registry};
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -19,20 +22,37 @@ pub enum LogFormat {
 /// The environment variable with the filter, such as `debug` or `info,sealsum_agent=trace`.
 pub const FILTER_VARIABLE: &str = "SEALSUM_LOG";
 
+/// What is logged without it.
+const DEFAULT_FILTER: &str = "info,rustls=warn,hyper=warn";
+
 /// Starts logging to stderr, from level `info` unless `SEALSUM_LOG` says otherwise. Colours only on
 /// a terminal, and never with `NO_COLOR`. A second call changes nothing.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE)
-        .unwrap_or_else(|_| EnvFilter::new("info,rustls=warn,hyper=warn"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(OneLine(io::stderr));
-    // An error means that a logger is installed already, which is what is wanted.
-    let _ = match format {
+    let asked = std::env::var(FILTER_VARIABLE).ok();
+    let (filter, unreadable) = filter(asked.as_deref());
+    let layer = fmt::layer().with_writer(OneLine(io::stderr));
+    let layer = match format {
         LogFormat::Text => {
-            builder.with_ansi(crate::cli::colours_on_stderr()).with_target(false).try_init()
+            layer.with_ansi(crate::cli::colours_on_stderr()).with_target(false).boxed()
         }
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
+    // An error means that a logger is installed already, which is what is wanted.
+    let installed = registry().with(filter).with(layer).try_init();
+    if let (Ok(()), Some(error)) = (installed, unreadable) {
+        tracing::warn!("{FILTER_VARIABLE}: {error}; {DEFAULT_FILTER} is used");
+    }
+}
+
+/// The filter that was asked for, or the usual one and what is wrong with the other.
+fn filter(asked: Option<&str>) -> (Targets, Option<ParseError>) {
+    let (filter, unreadable) = match asked.map(str::parse) {
+        Some(Ok(filter)) => (Some(filter), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    let usual = || DEFAULT_FILTER.parse().unwrap_or_default();
+    (filter.unwrap_or_else(usual), unreadable)
 }
 
 /// Makes writers that keep an event on one line, whatever a peer managed to get into a message.
@@ -66,8 +86,11 @@ impl<W: Write> Write for OneLineWriter<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::{Arc, Mutex};
+
+    use tracing::Level;
+
+    use super::*;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -79,6 +102,20 @@ mod tests {
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn levels_are_chosen_by_target_and_what_cannot_be_read_changes_nothing() {
+        let lets = |asked, target, level| filter(asked).0.would_enable(target, &level);
+        let detailed = Some("info,sealsum_agent=trace");
+        assert!(lets(detailed, "sealsum_agent::play", Level::TRACE));
+        assert!(!lets(detailed, "sealsum_daemon", Level::DEBUG));
+        for asked in [None, Some("sealsum_agent=much")] {
+            assert!(lets(asked, "sealsum_agent", Level::INFO));
+            assert!(!lets(asked, "sealsum_agent", Level::DEBUG));
+            assert!(!lets(asked, "rustls::client", Level::INFO));
+            assert_eq!(filter(asked).1.is_some(), asked.is_some());
         }
     }
 

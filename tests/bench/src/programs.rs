@@ -104,6 +104,8 @@ fn start(name: &str, dir: &Path, prepare: impl FnOnce(&mut Command)) -> (Process
     let ready_file = dir.join("ready");
     let mut command = Command::new(program(name));
     command.arg("run").arg("--dir").arg(dir).arg("--ready-file").arg(&ready_file);
+    // As the units of the agent and the aggregator have it.
+    command.env("MALLOC_ARENA_MAX", "2");
     prepare(&mut command);
     let mut process = Process::start(command, dir.join("log"));
     let ready = process.wait_ready(&ready_file, START_LIMIT);

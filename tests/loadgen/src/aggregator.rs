@@ -230,6 +230,8 @@ fn run(program: &Program, dir: &Path, scratch: &Path) -> Result<(Process, String
     let ready = scratch.join("ready.json");
     let mut command = Command::new(&program.0);
     command.args(["run", "--ready-file"]).arg(&ready).arg("--dir").arg(dir);
+    // As its unit in packaging/systemd has it.
+    command.env("MALLOC_ARENA_MAX", "2");
     let mut process = Process::start(command, scratch.join("aggregator.log"));
     let until = Instant::now() + READY_LIMIT;
     while !ready.exists() {
