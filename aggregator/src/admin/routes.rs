@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sealsum_daemon::http::{Json, Path, Problem, Query, Raw, owner_only};
+use sealsum_daemon::http::{Json, Path, Problem, Query, Raw, file_body, owner_only};
 use sealsum_daemon::{Failure, codes};
 use sealsum_log::routes::Keeper;
 use sealsum_protocol::ids::Hash;
@@ -136,10 +135,10 @@ async fn progress(
 async fn result(State(service): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
     let rounds = Arc::clone(&service.rounds);
     let path = blocking(move || rounds.result_file(rounds.resolve(&id)?)).await?;
-    let bytes = tokio::fs::read(&path).await.map_err(|error| {
+    let body = file_body(&path).await.map_err(|error| {
         Failure::bug(format!("result {}: cannot be read: {error}", path.display()))
     })?;
-    Ok(([(CONTENT_TYPE, "application/x-npy")], Body::from(bytes)).into_response())
+    Ok(([(CONTENT_TYPE, "application/x-npy")], body).into_response())
 }
 
 async fn answer(

@@ -9,6 +9,7 @@ mod body;
 mod client;
 mod connection;
 mod extract;
+mod file;
 mod peer;
 mod problem;
 mod server;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use client::{Answer, UnixClient};
 pub use extract::{Json, Path, Query, Raw};
+pub use file::file_body;
 pub use peer::{Caller, ConnectionHandle, Connections, Peer};
 pub use problem::{Problem, failure_from_answer};
 pub use server::{listen, serve_plain, serve_tls};
