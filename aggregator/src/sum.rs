@@ -28,19 +28,20 @@ pub fn threads() -> NonZero<usize> {
     thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }
 
-/// Sums what `masked` gives of each contributor, by roster index, and takes the masks off. `each`
-/// gets the chunks in their order, on the calling thread.
+/// Sums what `add` adds of each contributor, by roster index, and takes the masks off: of a chunk, to
+/// a sum of it, by way of bytes that are a thread's own. `each` gets the chunks in their order, on
+/// the calling thread.
 ///
 /// # Errors
-/// The first of `masked` or `each`, or that there are no threads to be had.
+/// The first of `add` or `each`, or that there are no threads to be had.
 pub fn unmask<E: Send + From<io::Error>>(
     recovery: &Recovery,
     threads: NonZero<usize>,
-    masked: impl Fn(usize, usize, &mut Vec<u8>) -> Result<ChunkWords, E> + Sync,
+    add: impl Fn(usize, usize, &mut Vec<u8>, &mut ChunkWords) -> Result<(), E> + Sync,
     each: impl FnMut(usize, ChunkWords) -> Result<(), E>,
 ) -> Result<(), E> {
     derive(recovery, threads)?;
-    let work = Work { recovery, plan: Plan::new(recovery, threads), masked, queue: Queue::new() };
+    let work = Work { recovery, plan: Plan::new(recovery, threads), add, queue: Queue::new() };
     thread::scope(|scope| {
         let (done, results) = mpsc::channel();
         for _ in 0..threads.get() {
@@ -117,17 +118,17 @@ impl Plan {
     }
 }
 
-struct Work<'a, Masked> {
+struct Work<'a, Add> {
     recovery: &'a Recovery,
     plan: Plan,
-    masked: Masked,
+    add: Add,
     queue: Queue,
 }
 
-impl<Masked> Work<'_, Masked> {
+impl<Add> Work<'_, Add> {
     fn run<E>(&self, done: &Sender<Result<(usize, ChunkWords), E>>)
     where
-        Masked: Fn(usize, usize, &mut Vec<u8>) -> Result<ChunkWords, E>,
+        Add: Fn(usize, usize, &mut Vec<u8>, &mut ChunkWords) -> Result<(), E>,
     {
         let _stop = StopOnPanic(&self.queue);
         let mut bytes = Vec::new();
@@ -144,13 +145,13 @@ impl<Masked> Work<'_, Masked> {
     /// The sum of some contributors, less some masks.
     fn part<E>(&self, chunk: usize, part: usize, bytes: &mut Vec<u8>) -> Result<ChunkWords, E>
     where
-        Masked: Fn(usize, usize, &mut Vec<u8>) -> Result<ChunkWords, E>,
+        Add: Fn(usize, usize, &mut Vec<u8>, &mut ChunkWords) -> Result<(), E>,
     {
         let Self { recovery, plan, .. } = self;
         let contributors = recovery.contributors();
         let mut sum = recovery.layout().zero_chunk(chunk);
         for device in &contributors[plan.share(part, contributors.len())] {
-            sum.add_assign(&(self.masked)(*device, chunk, bytes)?);
+            (self.add)(*device, chunk, bytes, &mut sum)?;
         }
         recovery.unmask_part(chunk, plan.share(part, recovery.masks()), &mut sum);
         Ok(sum)

@@ -100,7 +100,7 @@ impl Uploads {
     /// [`UploadError`]; nothing was stored.
     pub fn put(&self, device: DeviceId, index: usize, bytes: &[u8]) -> Result<(), UploadError> {
         length(&self.layout, index)?;
-        self.layout.from_wire(index, bytes).map_err(UploadError::Shape)?;
+        self.layout.check_wire(index, bytes).map_err(UploadError::Shape)?;
         let leaf = chunk_leaf(index, bytes);
         let upload = self.upload(device)?;
         let mut upload = lock(&upload);

@@ -37,8 +37,9 @@ fn round(coordinates: usize) -> Left {
 }
 
 impl Left {
-    fn masked(&self, device: usize, chunk: usize) -> io::Result<ChunkWords> {
-        Ok(self.layout.from_wire(chunk, &self.chunks[device][chunk]).unwrap())
+    fn add(&self, device: usize, chunk: usize, sum: &mut ChunkWords) -> io::Result<()> {
+        self.layout.add_from_wire(chunk, &self.chunks[device][chunk], sum).unwrap();
+        Ok(())
     }
 }
 
@@ -55,8 +56,8 @@ fn any_number_of_threads_gives_the_sum_in_order() {
         let left = round(coordinates);
         for count in 1..=5 {
             let mut values = Vec::new();
-            let masked = |device, chunk, _: &mut Vec<u8>| left.masked(device, chunk);
-            sum::unmask(&left.recovery, threads(count), masked, |chunk, words| {
+            let add = |device, chunk, _: &mut Vec<u8>, sum: &mut _| left.add(device, chunk, sum);
+            sum::unmask(&left.recovery, threads(count), add, |chunk, words| {
                 assert_eq!(left.layout.chunk_coordinates(chunk).start, values.len());
                 values.extend(left.recovery.decode_chunk(chunk, &words).unwrap());
                 Ok(())
@@ -71,9 +72,9 @@ fn any_number_of_threads_gives_the_sum_in_order() {
 fn a_failure_to_read_or_to_write_ends_the_sum() {
     let left = round(20 * FULL);
     for count in 1..=3 {
-        let unreadable = |device, chunk, _: &mut Vec<u8>| match (device, chunk) {
+        let unreadable = |device, chunk, _: &mut Vec<u8>, sum: &mut _| match (device, chunk) {
             (3, 2) => Err(io::Error::other("unreadable")),
-            _ => left.masked(device, chunk),
+            _ => left.add(device, chunk, sum),
         };
         let mut seen = Vec::new();
         let failed = sum::unmask(&left.recovery, threads(count), unreadable, |chunk, _| {
@@ -83,7 +84,7 @@ fn a_failure_to_read_or_to_write_ends_the_sum() {
         assert_eq!(failed.unwrap_err().to_string(), "unreadable");
         assert!(seen.iter().copied().eq(0..seen.len()) && seen.len() <= 2, "{seen:?}");
 
-        let readable = |device, chunk, _: &mut Vec<u8>| left.masked(device, chunk);
+        let readable = |device, chunk, _: &mut Vec<u8>, sum: &mut _| left.add(device, chunk, sum);
         let unwritable = |chunk, _| match chunk {
             2 => Err(io::Error::other("unwritable")),
             _ => Ok(()),
@@ -96,12 +97,12 @@ fn a_failure_to_read_or_to_write_ends_the_sum() {
 #[test]
 fn a_thread_that_panics_takes_the_sum_with_it() {
     let left = round(20 * FULL);
-    let masked = |device, chunk, _: &mut Vec<u8>| match chunk {
+    let add = |device, chunk, _: &mut Vec<u8>, sum: &mut _| match chunk {
         0 => panic!("as a test wants"),
-        _ => left.masked(device, chunk),
+        _ => left.add(device, chunk, sum),
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        sum::unmask(&left.recovery, threads(2), masked, |_, _| Ok(()))
+        sum::unmask(&left.recovery, threads(2), add, |_, _| Ok(()))
     }));
     assert!(outcome.is_err());
 }
@@ -110,14 +111,14 @@ fn a_thread_that_panics_takes_the_sum_with_it() {
 fn a_slow_chunk_is_not_left_behind() {
     let left = round(40 * FULL);
     let handed = AtomicUsize::new(0);
-    let masked = |device, chunk, _: &mut Vec<u8>| {
+    let add = |device, chunk, _: &mut Vec<u8>, sum: &mut _| {
         if chunk == 0 {
             std::thread::sleep(Duration::from_millis(20));
         }
         assert!(chunk - handed.load(Ordering::SeqCst).min(chunk) < left.layout.chunks() / 2);
-        left.masked(device, chunk)
+        left.add(device, chunk, sum)
     };
-    sum::unmask(&left.recovery, threads(2), masked, |chunk, _| {
+    sum::unmask(&left.recovery, threads(2), add, |chunk, _| {
         handed.store(chunk, Ordering::SeqCst);
         Ok(())
     })

@@ -14,7 +14,7 @@ fn sum_over_wire(layout: &Layout, vectors: &[Vec<i64>]) -> ChunkWords {
     for vector in vectors {
         let bytes = layout.to_wire(0, &layout.encode_chunk(0, vector));
         assert_eq!(bytes.len(), layout.chunk_wire_len(0));
-        sum.add_assign(&layout.from_wire(0, &bytes).expect("canonical"));
+        layout.add_from_wire(0, &bytes, &mut sum).expect("canonical");
     }
     sum
 }
@@ -93,8 +93,17 @@ proptest! {
         let layout = Layout::new(coordinates, ring_bits).expect("valid");
         let mut bytes = vec![0; layout.chunk_wire_len(0)];
         ChaCha20Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
+        let before = layout.encode_chunk(0, &vec![-1; coordinates]);
+        let mut sum = before.clone();
+        let added = layout.add_from_wire(0, &bytes, &mut sum);
+        prop_assert_eq!(&added, &layout.check_wire(0, &bytes));
+        prop_assert_eq!(added.err(), layout.from_wire(0, &bytes).err());
         if let Ok(chunk) = layout.from_wire(0, &bytes) {
-            prop_assert_eq!(layout.to_wire(0, &chunk), bytes);
+            prop_assert_eq!(&layout.to_wire(0, &chunk), &bytes);
+            sum.sub_assign(&before);
+            prop_assert_eq!(layout.to_wire(0, &sum), bytes);
+        } else {
+            prop_assert!(sum == before);
         }
     }
 }

@@ -141,7 +141,7 @@ impl Round<'_> {
     fn unmasked_sum(&self, dropped: &impl Fn(usize) -> bool) -> ChunkWords {
         let mut sum = self.layout.zero_chunk(0);
         for i in (0..self.n).filter(|i| !dropped(*i)) {
-            sum.add_assign(&self.layout.from_wire(0, &self.masked(i)).expect("canonical"));
+            self.layout.add_from_wire(0, &self.masked(i), &mut sum).expect("canonical");
             apply(self.suite, &self_seed(i), 0, &mut sum, Sign::Minus);
             let gone = self.graph.neighbours(i).iter().map(|j| usize::from(*j));
             for j in gone.filter(|j| dropped(*j)) {

@@ -292,7 +292,7 @@ impl Session {
     pub(crate) fn upload(&mut self, index: usize, upload: Upload) {
         let layout = self.round.cohort().unwrap().layout.clone();
         for (number, chunk) in upload.chunks.into_iter().enumerate() {
-            if layout.from_wire(number, &chunk).is_ok() {
+            if layout.check_wire(number, &chunk).is_ok() {
                 self.chunks[index].push(chunk);
             }
         }
@@ -365,7 +365,7 @@ impl Session {
         for chunk in 0..layout.chunks() {
             let mut words = layout.zero_chunk(chunk);
             for index in recovery.contributors() {
-                words.add_assign(&layout.from_wire(chunk, &self.chunks[*index][chunk]).unwrap());
+                layout.add_from_wire(chunk, &self.chunks[*index][chunk], &mut words).unwrap();
             }
             recovery.unmask_chunk(chunk, &mut words);
             match recovery.decode_chunk(chunk, &words) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealsum_daemon::Failure;
+use sealsum_protocol::encoding::ChunkWords;
 use sealsum_protocol::server::Recovery;
 
 use super::decoding::Decoding;
@@ -62,12 +63,12 @@ fn unmask(live: &Live, recovery: &Recovery) -> Result<Unmasked, UploadError> {
     let mut decoding = Decoding::create(&path, live.spec())?;
     let mut wrong_chunks = Vec::new();
     let mut said = Instant::now();
-    let masked = |device: usize, chunk: usize, bytes: &mut Vec<u8>| {
+    let add = |device: usize, chunk: usize, bytes: &mut Vec<u8>, sum: &mut ChunkWords| {
         live.uploads().read(roster[device], chunk, bytes)?;
-        layout.from_wire(chunk, bytes).map_err(UploadError::Shape)
+        layout.add_from_wire(chunk, bytes, sum).map_err(UploadError::Shape)
     };
     live.unmasked(0, layout.chunks());
-    sum::unmask(recovery, sum::threads(), masked, |chunk, sum| {
+    sum::unmask(recovery, sum::threads(), add, |chunk, sum| {
         match recovery.decode_chunk(chunk, &sum) {
             Ok(integers) => decoding.push(&integers)?,
             Err(error) => {

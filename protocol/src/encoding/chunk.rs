@@ -38,6 +38,15 @@ pub struct CanaryError {
     pub end: u64,
 }
 
+impl Lanes {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Half(lanes) => lanes.len(),
+            Self::Whole(lanes) => lanes.len(),
+        }
+    }
+}
+
 impl ChunkWords {
     pub(super) fn zero(lanes: Lanes) -> Self {
         Self { start: 0, lanes, end: 0 }

@@ -2,7 +2,6 @@
 //! unpacked lane follow one another from the low bit up, and the bits after the last are zero.
 
 use super::chunk::{ChunkWords, Lanes};
-use super::lane::Lane;
 use super::{CANARY, Layout};
 use thiserror::Error;
 
@@ -48,6 +47,60 @@ impl Layout {
     /// # Errors
     /// [`WireError`] unless the bytes are exactly what [`Layout::to_wire`] would write.
     pub fn from_wire(&self, chunk: usize, bytes: &[u8]) -> Result<ChunkWords, WireError> {
+        let mut words = self.zero_chunk(chunk);
+        self.add_from_wire(chunk, bytes, &mut words)?;
+        Ok(words)
+    }
+
+    /// Adds the chunk that these bytes encode to `sum`, a sum of the same chunk.
+    ///
+    /// # Errors
+    /// As [`Layout::from_wire`]; `sum` is as it was.
+    ///
+    /// # Panics
+    /// If `sum` is of another layout.
+    pub fn add_from_wire(
+        &self,
+        chunk: usize,
+        bytes: &[u8],
+        sum: &mut ChunkWords,
+    ) -> Result<(), WireError> {
+        let Wire { start, body, end } = self.split_wire(chunk, bytes)?;
+        sum.start = sum.start.wrapping_add(u64::from_le_bytes(*start));
+        sum.end = sum.end.wrapping_add(u64::from_le_bytes(*end));
+        assert_eq!(sum.lanes.len(), self.chunk_lanes(chunk), "chunks of different layouts");
+        match (&mut sum.lanes, self.lane.wire_bits(self.ring_bits)) {
+            (Lanes::Half(lanes), 32) => {
+                for (lane, word) in lanes.iter_mut().zip(body.as_chunks().0) {
+                    *lane = lane.wrapping_add(u32::from_le_bytes(*word));
+                }
+            }
+            (Lanes::Whole(lanes), 64) => {
+                for (lane, word) in lanes.iter_mut().zip(body.as_chunks().0) {
+                    *lane = lane.wrapping_add(u64::from_le_bytes(*word));
+                }
+            }
+            (Lanes::Half(lanes), bits) => {
+                let mut reader = BitReader::new(body, bits);
+                lanes.iter_mut().for_each(|lane| *lane = lane.wrapping_add(reader.next() as u32));
+            }
+            (Lanes::Whole(lanes), bits) => {
+                let mut reader = BitReader::new(body, bits);
+                lanes.iter_mut().for_each(|lane| *lane = lane.wrapping_add(reader.next()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether these bytes encode a chunk.
+    ///
+    /// # Errors
+    /// As [`Layout::from_wire`].
+    pub fn check_wire(&self, chunk: usize, bytes: &[u8]) -> Result<(), WireError> {
+        self.split_wire(chunk, bytes).map(|_| ())
+    }
+
+    fn split_wire<'a>(&self, chunk: usize, bytes: &'a [u8]) -> Result<Wire<'a>, WireError> {
         let (expected, given) = (self.chunk_wire_len(chunk), bytes.len());
         let length = WireError::Length { chunk, given, expected };
         if given != expected {
@@ -55,30 +108,21 @@ impl Layout {
         }
         let Some((start, rest)) = bytes.split_first_chunk::<CANARY>() else { return Err(length) };
         let Some((body, end)) = rest.split_last_chunk::<CANARY>() else { return Err(length) };
-        let lanes = match (self.lane, self.lane.wire_bits(self.ring_bits)) {
-            (Lane::Half, 32) => Lanes::Half(
-                body.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect(),
-            ),
-            (_, 64) => Lanes::Whole(
-                body.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect(),
-            ),
-            (_, bits) => self.unpack_bits(chunk, body, bits)?,
-        };
-        Ok(ChunkWords { start: u64::from_le_bytes(*start), lanes, end: u64::from_le_bytes(*end) })
-    }
-
-    fn unpack_bits(&self, chunk: usize, body: &[u8], bits: usize) -> Result<Lanes, WireError> {
-        let mut reader = BitReader::new(body, bits);
-        let lanes = (0..self.chunk_lanes(chunk)).map(|_| reader.next());
-        let lanes = match self.lane {
-            Lane::Half => Lanes::Half(lanes.map(|lane| lane as u32).collect()),
-            Lane::Packed { .. } | Lane::Whole => Lanes::Whole(lanes.collect()),
-        };
-        if reader.rest() != 0 {
+        let used = self.chunk_lanes(chunk) * self.lane.wire_bits(self.ring_bits);
+        // Fewer than 8 bits, as the length is right.
+        let padding = 8 * body.len() - used;
+        if body.last().is_some_and(|last| u32::from(*last) >> (8 - padding) != 0) {
             return Err(WireError::Padding { chunk });
         }
-        Ok(lanes)
+        Ok(Wire { start, body, end })
     }
+}
+
+/// The bytes of a chunk, taken apart.
+struct Wire<'a> {
+    start: &'a [u8; CANARY],
+    body: &'a [u8],
+    end: &'a [u8; CANARY],
 }
 
 fn low_bits(bits: usize) -> u64 {
@@ -125,10 +169,5 @@ impl<'a> BitReader<'a> {
         self.pending >>= self.bits;
         self.filled = self.filled.saturating_sub(self.bits);
         lane
-    }
-
-    /// What follows the last lane: fewer than 8 bits, as the length was checked.
-    fn rest(self) -> u128 {
-        self.pending
     }
 }

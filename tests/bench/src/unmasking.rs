@@ -3,6 +3,7 @@
 use std::num::NonZero;
 
 use sealsum_aggregator::sum;
+use sealsum_protocol::encoding::ChunkWords;
 use sealsum_protocol::mask::Backend;
 
 use crate::clock::{process_cpu, wall};
@@ -83,14 +84,15 @@ fn unmask(round: &Unmaskable, threads: usize) {
     let recovery = &round.recovery;
     let layout = recovery.layout();
     let contributors = recovery.contributors();
-    let masked = |device: usize, chunk: usize, bytes: &mut Vec<u8>| {
+    let add = |device: usize, chunk: usize, bytes: &mut Vec<u8>, sum: &mut ChunkWords| {
         let upload = if device == contributors[0] { &round.first } else { &round.common };
         bytes.clone_from(&upload[chunk]);
-        Ok(layout.from_wire(chunk, bytes).expect("an upload"))
+        layout.add_from_wire(chunk, bytes, sum).expect("an upload");
+        Ok(())
     };
     let expected = EACH * contributors.len() as i64;
     let threads = NonZero::new(threads).expect("some");
-    let unmasked: std::io::Result<()> = sum::unmask(recovery, threads, masked, |chunk, sum| {
+    let unmasked: std::io::Result<()> = sum::unmask(recovery, threads, add, |chunk, sum| {
         let values = recovery.decode_chunk(chunk, &sum).expect("canaries that count");
         assert!(values.iter().all(|value| *value == expected), "a wrong sum");
         Ok(())

@@ -342,7 +342,7 @@ impl Rehearsal {
             let mut words = layout.zero_chunk(chunk);
             for index in recovery.contributors() {
                 let bytes = &self.chunks[*index][chunk];
-                words.add_assign(&layout.from_wire(chunk, bytes).unwrap());
+                layout.add_from_wire(chunk, bytes, &mut words).unwrap();
             }
             recovery.unmask_chunk(chunk, &mut words);
             match recovery.decode_chunk(chunk, &words) {

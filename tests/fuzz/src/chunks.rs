@@ -16,7 +16,9 @@ fn read(bytes: &[u8]) {
     let full = Layout::new(MOST_COORDINATES, ring_bits).unwrap().chunk_coordinates(0).len();
     let layout = Layout::new(chunk * full + values, ring_bits).unwrap();
     let wire = input.rest();
-    let Ok(words) = layout.from_wire(chunk, wire) else { return };
+    let read = layout.from_wire(chunk, wire);
+    assert_eq!(read.is_ok(), layout.check_wire(chunk, wire).is_ok());
+    let Ok(words) = read else { return };
     assert_eq!(wire.len(), layout.chunk_wire_len(chunk));
     assert_eq!(layout.to_wire(chunk, &words), wire, "a second encoding");
     let mut twice = words.clone();

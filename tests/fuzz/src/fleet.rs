@@ -235,7 +235,7 @@ impl Fleet {
         let contributors: Vec<usize> = recovery.contributors().iter().map(number).collect();
         for number in &contributors {
             let chunk = &self.watch.inputs[number][0];
-            words.add_assign(&recovery.layout().from_wire(0, chunk).unwrap());
+            recovery.layout().add_from_wire(0, chunk, &mut words).unwrap();
         }
         recovery.unmask_chunk(0, &mut words);
         let sum = recovery.decode_chunk(0, &words).expect("canaries that count the contributors");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sealsum_aggregator::sum;
 use sealsum_protocol::client::Quantized;
 use sealsum_protocol::codec::Message;
+use sealsum_protocol::encoding::ChunkWords;
 use sealsum_protocol::ids::{DeviceId, Hash};
 use sealsum_protocol::mask::Backend;
 use sealsum_protocol::server::{Event, Fetched, Incoming, Stage};
@@ -106,13 +107,14 @@ impl Server {
     pub(super) fn recover(&mut self, backend: Backend) -> Recovered {
         let recovery = self.machine.recovery.take().expect("enough answers").with_backend(backend);
         let layout = recovery.layout();
-        let masked = |device: usize, chunk: usize, bytes: &mut Vec<u8>| {
+        let add = |device: usize, chunk: usize, bytes: &mut Vec<u8>, sum: &mut ChunkWords| {
             bytes.clone_from(&self.uploads[device][chunk]);
-            Ok(layout.from_wire(chunk, bytes).expect("an upload"))
+            layout.add_from_wire(chunk, bytes, sum).expect("an upload");
+            Ok(())
         };
         let mut sum = Vec::with_capacity(layout.coordinates());
         let (seconds, unmasked) = process_cpu(|| -> std::io::Result<()> {
-            sum::unmask(&recovery, NonZero::<usize>::MIN, masked, |chunk, words| {
+            sum::unmask(&recovery, NonZero::<usize>::MIN, add, |chunk, words| {
                 sum.extend(recovery.decode_chunk(chunk, &words).expect("canaries that count"));
                 Ok(())
             })

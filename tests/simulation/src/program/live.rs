@@ -230,7 +230,7 @@ impl Live {
     /// The same bytes again change nothing; other bytes are not taken.
     fn put(&mut self, device: usize, index: usize, bytes: &[u8]) -> Result<(), Guard> {
         let chunks = self.layout.chunks();
-        if index >= chunks || self.layout.from_wire(index, bytes).is_err() {
+        if index >= chunks || self.layout.check_wire(index, bytes).is_err() {
             return Err(Guard::Encoding);
         }
         let empty = || Upload { chunks: vec![None; chunks], complete: false };
@@ -341,7 +341,7 @@ impl Live {
                 let device = crate::ledger::device_of(&roster[*index]);
                 let bytes = self.uploads.get(&device).and_then(|u| u.chunks[chunk].as_ref());
                 let bytes = bytes.expect("the vector of a contributor is complete");
-                words.add_assign(&layout.from_wire(chunk, bytes).expect("it was checked"));
+                layout.add_from_wire(chunk, bytes, &mut words).expect("it was checked");
             }
             recovery.unmask_chunk(chunk, &mut words);
             match recovery.decode_chunk(chunk, &words) {
