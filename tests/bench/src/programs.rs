@@ -6,12 +6,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use sealsum_demo::{command, words};
-use sealsum_test_support::{Process, SoftwareTpm, TpmFactory};
+use sealsum_test_support::{Process, SoftwareTpm, TpmFactory, unit_environment};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::summary::target;
 
+/// How the agent is packaged.
+const AGENT_UNIT: &str = include_str!("../../../packaging/systemd/sealsum-agent.service");
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// One of them: a release build, which `make bench` makes before this runs.
@@ -79,7 +81,10 @@ impl Servers {
 impl Device {
     /// Starts its agent and waits until it serves.
     pub(crate) fn run(&self) -> Process {
-        start("sealsum-agent", &self.dir, |_| ()).0
+        let packaged = |command: &mut Command| {
+            command.envs(unit_environment(AGENT_UNIT));
+        };
+        start("sealsum-agent", &self.dir, packaged).0
     }
 }
 
@@ -104,8 +109,6 @@ fn start(name: &str, dir: &Path, prepare: impl FnOnce(&mut Command)) -> (Process
     let ready_file = dir.join("ready");
     let mut command = Command::new(program(name));
     command.arg("run").arg("--dir").arg(dir).arg("--ready-file").arg(&ready_file);
-    // As the units of the agent and the aggregator have it.
-    command.env("MALLOC_ARENA_MAX", "2");
     prepare(&mut command);
     let mut process = Process::start(command, dir.join("log"));
     let ready = process.wait_ready(&ready_file, START_LIMIT);

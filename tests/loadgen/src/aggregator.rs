@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sealsum_daemon::codes::{self, Code};
 use sealsum_daemon::{Failure, files, tls};
 use sealsum_protocol::signature::PublicKey;
-use sealsum_test_support::Process;
+use sealsum_test_support::{Process, unit_environment};
 use serde_json::Value;
 
 use crate::memory::Memory;
@@ -17,6 +17,8 @@ use crate::task::TaskText;
 use crate::wire::{Connection, client_config};
 
 const NAME: &str = "sealsum-aggregator";
+/// How it is packaged.
+const UNIT: &str = include_str!("../../../packaging/systemd/sealsum-aggregator.service");
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Longest CA file, in bytes.
 const CA_LIMIT: u64 = 64 * 1024;
@@ -230,8 +232,7 @@ fn run(program: &Program, dir: &Path, scratch: &Path) -> Result<(Process, String
     let ready = scratch.join("ready.json");
     let mut command = Command::new(&program.0);
     command.args(["run", "--ready-file"]).arg(&ready).arg("--dir").arg(dir);
-    // As its unit in packaging/systemd has it.
-    command.env("MALLOC_ARENA_MAX", "2");
+    command.envs(unit_environment(UNIT));
     let mut process = Process::start(command, scratch.join("aggregator.log"));
     let until = Instant::now() + READY_LIMIT;
     while !ready.exists() {

@@ -20,6 +20,6 @@ pub mod swtpm;
 pub mod wire;
 
 pub use manufacturer::{Manufacturer, TpmFactory};
-pub use process::Process;
+pub use process::{Process, unit_environment};
 pub use proxy::{Fault, FaultProxy};
 pub use swtpm::SoftwareTpm;

@@ -8,6 +8,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// The environment that a systemd unit gives its program: each `Environment=NAME=VALUE` of its text.
+pub fn unit_environment(unit: &str) -> impl Iterator<Item = (&str, &str)> {
+    unit.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='))
+}
+
 /// A running program; dropping it kills it and waits until it is gone.
 #[derive(Debug)]
 pub struct Process {

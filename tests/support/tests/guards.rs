@@ -1,6 +1,6 @@
 //! The guards themselves: what they promise is what every other test builds on.
 
-use sealsum_test_support::{Process, SoftwareTpm, TpmFactory, wire};
+use sealsum_test_support::{Process, SoftwareTpm, TpmFactory, unit_environment, wire};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -83,6 +83,18 @@ fn a_process_inherits_no_open_files() {
     assert!(process.wait(Duration::from_secs(10)).unwrap().success());
     let files = process.log_text();
     assert!(!files.contains("socket:"), "{files}");
+}
+
+#[test]
+fn a_process_may_have_the_environment_of_a_unit() {
+    let unit = "[Service]\n# Environment=C=3\nEnvironment=SEALSUM_A=1\nEnvironment=SEALSUM_B=x=y\n";
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo $SEALSUM_A $SEALSUM_B"]).envs(unit_environment(unit));
+    let mut process = Process::start(command, directory.path().join("log"));
+    assert!(process.wait(Duration::from_secs(10)).unwrap().success());
+    assert_eq!(process.log_text(), "1 x=y\n");
+    assert_eq!(unit_environment(unit).count(), 2);
 }
 
 #[test]
