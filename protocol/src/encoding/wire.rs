@@ -58,7 +58,7 @@ impl Layout {
     /// As [`Layout::from_wire`]; `sum` is as it was.
     ///
     /// # Panics
-    /// If `sum` is of another layout.
+    /// If `sum` has another number of lanes.
     pub fn add_from_wire(
         &self,
         chunk: usize,
@@ -66,9 +66,9 @@ impl Layout {
         sum: &mut ChunkWords,
     ) -> Result<(), WireError> {
         let Wire { start, body, end } = self.split_wire(chunk, bytes)?;
+        assert_eq!(sum.lanes.len(), self.chunk_lanes(chunk), "chunks of different layouts");
         sum.start = sum.start.wrapping_add(u64::from_le_bytes(*start));
         sum.end = sum.end.wrapping_add(u64::from_le_bytes(*end));
-        assert_eq!(sum.lanes.len(), self.chunk_lanes(chunk), "chunks of different layouts");
         match (&mut sum.lanes, self.lane.wire_bits(self.ring_bits)) {
             (Lanes::Half(lanes), 32) => {
                 for (lane, word) in lanes.iter_mut().zip(body.as_chunks().0) {
