@@ -1,7 +1,9 @@
 //! What it was measured on, and with.
 
 use std::process::Command;
+use std::time::Instant;
 
+use crate::clock::{children_cpu_s, process_cpu_s};
 use crate::peers::{prio_version, version};
 use crate::summary::cpu_flags;
 
@@ -20,11 +22,37 @@ pub(crate) fn facts() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The load of the last minutes, if others than one measurement computed.
-pub(crate) fn shared() -> Option<f64> {
-    let loads = first_line("/proc/loadavg");
-    let load: f64 = loads.split_whitespace().nth(1)?.parse().ok()?;
-    (load > 1.5).then_some(load)
+/// Who has used the CPUs up to a moment.
+pub(crate) struct Used {
+    at: Instant,
+    /// CPU seconds of everybody since the machine started.
+    everybody_s: f64,
+    /// Those of this process and of all that it started and waited for.
+    own_s: f64,
+}
+
+impl Used {
+    pub(crate) fn now() -> Self {
+        Self { at: Instant::now(), everybody_s: everybody_s(), own_s: own_s() }
+    }
+
+    /// Cores that others kept busy since then.
+    pub(crate) fn by_others(&self) -> f64 {
+        let everybody_s = everybody_s() - self.everybody_s;
+        (everybody_s - (own_s() - self.own_s)).max(0.0) / self.at.elapsed().as_secs_f64()
+    }
+}
+
+/// From proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal, in hundredths.
+fn everybody_s() -> f64 {
+    let cpu = first_line("/proc/stat");
+    let hundredths = cpu.split_whitespace().filter_map(|number| number.parse::<f64>().ok());
+    let busy = hundredths.take(8).enumerate().filter(|(place, _)| ![3, 4].contains(place));
+    busy.map(|(_, hundredths)| hundredths / 100.0).sum()
+}
+
+fn own_s() -> f64 {
+    process_cpu_s() + children_cpu_s()
 }
 
 fn peers() -> String {

@@ -60,6 +60,7 @@ mod whole_client;
 use std::path::Path;
 use std::process::ExitCode;
 
+use machine::Used;
 use sealsum_protocol::mask::{Backend, Suite};
 use summary::{Row, Summary, target};
 
@@ -113,11 +114,12 @@ fn shape(arguments: &[&str]) -> Option<round::Shape> {
 const DOCS: &str = "docs";
 
 fn measure(command: &str, folder: &Path, groups: &[Group], grown: &[Suite]) -> ExitCode {
+    let used = Used::now();
     let summary = Summary::of(rows(groups));
     print!("{}", summary.table());
     eprintln!("measuring: how a round grows");
     let pictures = growth::pictures(grown);
-    let reported = report::write(folder, command, &summary, &pictures);
+    let reported = report::write(folder, command, used.by_others(), &summary, &pictures);
     match reported.and_then(|()| summary.write()) {
         Ok(path) => {
             println!("{}, {}/benchmarks.md", path.display(), folder.display());

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nix::sys::resource::{UsageWho, getrusage};
-
 use sealsum_protocol::mask::Suite;
 
+use crate::clock::children_cpu_s;
 use crate::outcome::Outcome;
 use crate::summary::target;
 
@@ -41,7 +40,7 @@ pub(crate) fn ours(arguments: &[usize], suite: Suite) -> Ran {
 }
 
 fn run(command: &mut Command, arguments: &[usize]) -> Ran {
-    let before = children_s();
+    let before = children_cpu_s();
     let output = command
         .args(arguments.iter().map(usize::to_string))
         .stderr(Stdio::inherit())
@@ -52,15 +51,7 @@ fn run(command: &mut Command, arguments: &[usize]) -> Ran {
     assert!(output.status.success(), "{command:?}: {}", output.status);
     let outcome = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{command:?} did not print a line of JSON: {error}"));
-    Ran { process_s: children_s() - before, outcome }
-}
-
-/// CPU seconds of all children that have ended.
-fn children_s() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the usage of children");
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
-    seconds(usage.user_time()) + seconds(usage.system_time())
+    Ran { process_s: children_cpu_s() - before, outcome }
 }
 
 /// `NAME VERSION` of a Python package that is pinned.

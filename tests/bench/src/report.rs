@@ -15,10 +15,14 @@ measured and what the cost model counts. Only ratios are worth comparing: both s
 run one after the other, on the same cores.
 ";
 
+/// Cores busy with others, from which on it is said.
+const NOTEWORTHY: f64 = 0.1;
+
 /// Writes the file and the pictures below `folder`.
 pub(crate) fn write(
     folder: &Path,
     command: &str,
+    busy_with_others: f64,
     summary: &Summary,
     pictures: &[Picture],
 ) -> io::Result<()> {
@@ -29,10 +33,10 @@ pub(crate) fn write(
     for (name, value) in machine::facts() {
         let _ = writeln!(text, "| {name} | {value} |");
     }
-    if let Some(load) = machine::shared() {
+    if busy_with_others > NOTEWORTHY {
         let _ = writeln!(
             text,
-            "\nThe machine did other things meanwhile (load {load}): ratios move by a tenth or more, and \
+            "\nOthers kept {busy_with_others:.1} cores busy meanwhile: ratios move by a tenth or more, and \
              threads on the wall say nothing."
         );
     }
