@@ -352,6 +352,9 @@ mod tests {
         assert_eq!(config.policy, Policy::default());
         assert_eq!(config.state_dir, Path::new("/var/lib/sealsum-agent"));
         assert_eq!(config.local.allow.len(), 1);
+        assert_eq!(config.mask_threads().get(), 1);
+        let on_all_cores = Config { mask_threads: 0, ..config };
+        assert_eq!(on_all_cores.mask_threads(), thread::available_parallelism().unwrap());
     }
 
     #[test]

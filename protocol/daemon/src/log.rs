@@ -46,13 +46,12 @@ pub fn init(format: LogFormat) {
 
 /// The filter that was asked for, or the usual one and what is wrong with the other.
 fn filter(asked: Option<&str>) -> (Targets, Option<ParseError>) {
-    let (filter, unreadable) = match asked.map(str::parse) {
-        Some(Ok(filter)) => (Some(filter), None),
-        Some(Err(error)) => (None, Some(error)),
-        None => (None, None),
-    };
     let usual = || DEFAULT_FILTER.parse().unwrap_or_default();
-    (filter.unwrap_or_else(usual), unreadable)
+    match asked.filter(|text| !text.is_empty()).map(str::parse) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (usual(), Some(error)),
+        None => (usual(), None),
+    }
 }
 
 /// Makes writers that keep an event on one line, whatever a peer managed to get into a message.
@@ -111,11 +110,13 @@ mod tests {
         let detailed = Some("info,sealsum_agent=trace");
         assert!(lets(detailed, "sealsum_agent::play", Level::TRACE));
         assert!(!lets(detailed, "sealsum_daemon", Level::DEBUG));
-        for asked in [None, Some("sealsum_agent=much")] {
+        for (asked, unreadable) in
+            [(None, false), (Some(""), false), (Some("sealsum_agent=much"), true)]
+        {
             assert!(lets(asked, "sealsum_agent", Level::INFO));
             assert!(!lets(asked, "sealsum_agent", Level::DEBUG));
             assert!(!lets(asked, "rustls::client", Level::INFO));
-            assert_eq!(filter(asked).1.is_some(), asked.is_some());
+            assert_eq!(filter(asked).1.is_some(), unreadable);
         }
     }
 
